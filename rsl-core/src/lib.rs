@@ -4,8 +4,12 @@
 //! |---|---|
 //! | [`types`] | decrees, ballots, member ids, member sets |
 //! | [`wire`] | bytes <-> messages, packets, the 64-bit checksum |
+//! | [`format`] | bytes <-> records on disk |
+//! | [`engine`] | the deterministic consensus core |
 
 #![forbid(unsafe_code)]
 
+pub mod engine;
+pub mod format;
 pub mod types;
 pub mod wire;
