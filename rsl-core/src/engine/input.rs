@@ -168,6 +168,8 @@ pub enum FetchOutcome {
 /// The link to one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerLink {
+    /// Its address as far as known: the configured one, or what its host name resolves to; 0.0.0.0 = unresolved.
+    pub ip: std::net::Ipv4Addr,
     /// The peer.
     pub member: MemberId,
     /// Its outbound connection works.
