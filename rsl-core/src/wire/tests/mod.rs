@@ -1,0 +1,1 @@
+//! Tests of the message codec against the clauses and the worked examples.
