@@ -1,6 +1,29 @@
-//! The `rsl` binary: the operators' toolbox.
+//! The `rsl` binary: the operators' toolbox. One module per subcommand; each has its arguments and a `run` that
+//! gives the exit code.
 
-fn main() {
-    eprintln!("no command yet");
-    std::process::exit(2);
+mod decode;
+mod fields;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The operators' toolbox of the Replicated State Library.
+#[derive(Debug, Parser)]
+#[command(name = "rsl", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One variant per subcommand, with the arguments of its module. The text of `--help` is in the modules.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Decode(decode::Args),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Decode(args) => args.run(),
+    }
 }
