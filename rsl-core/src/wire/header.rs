@@ -1,6 +1,6 @@
 //! The header that every message starts with.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::codec::{Reader, put_ballot, put_member_id};
 use super::{DecodeError, EncodeError, Header, MessageId};
@@ -36,12 +36,26 @@ impl Header {
     }
 }
 
-/// A header with the fields that follow from the message.
+/// A header with the fields that follow from the message, as they stand in the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RawHeader {
-    pub(super) header: Header,
-    pub(super) length: u32,
-    pub(super) id: u16,
+pub struct RawHeader {
+    /// The header values.
+    pub header: Header,
+    /// The length field: not below the base size, otherwise unchecked.
+    pub length: u32,
+    /// The message id, which may be unknown.
+    pub id: u16,
+}
+
+impl RawHeader {
+    /// Reads the header at the start of `bytes`, of which only the header has to be there. That is how files are
+    /// read: a page first, then what its length field asks for.
+    ///
+    /// # Errors
+    /// When version, magic or length are none of a message, or an id lacks its terminator [WIRE-76].
+    pub fn decode(bytes: &Bytes) -> Result<RawHeader, DecodeError> {
+        read_header(&mut Reader::new(bytes))
+    }
 }
 
 /// Reads a header. `length` is compared with the base size only [WIRE-76].

@@ -29,7 +29,7 @@ pub use checksum::{Checksum, EMPTY as EMPTY_CHECKSUM, checksum, combine};
 pub use codec::{CookieLimit, decode_member_set, encode_member_set, member_set_size};
 pub use encode::message_checksum;
 pub use error::{DecodeError, EncodeError};
-pub use header::{CHECKSUM_FROM, MAGIC, PREFIX_SIZE};
+pub use header::{CHECKSUM_FROM, MAGIC, PREFIX_SIZE, RawHeader};
 pub use message::{
     Bootstrap, Header, Join, LogRange, Message, MessageId, Prepare, PrepareAccepted, PrimaryCookie,
     StatusResponse,
