@@ -7,11 +7,13 @@
 //! 3. a `Send` with `after` leaves only once that append is durable: [`Outbox`](super::Outbox) implements it for
 //!    both. A `Send` without `after` should leave before the turn's log write starts (decision 11);
 //! 4. a failed append is no input: the executor stops the replica for good [PROTO-30];
-//! 5. `Apply` effects form one FIFO towards the execution context, except that `Save` and `Release` name the decree
-//!    they belong to and take effect right after that decree, ahead of what is queued;
+//! 5. `Apply` effects form one FIFO towards the execution context, with these exceptions, which take effect ahead of
+//!    what is queued: `Save` and `Release` right after the decree they name; `Hold` and `Status { is_primary: true }`
+//!    before the next decree starts;
 //! 6. inputs for forgotten questions and transfers are harmless: they are dropped by id.
 
 use std::net::SocketAddrV4;
+use std::time::Duration;
 
 use super::input::ConnectionId;
 use crate::format::Record;
@@ -34,6 +36,10 @@ pub struct FetchId(pub u64);
 /// from the admission through the queues into exactly one `Apply::Execute` or `Apply::Abort` (decision 12).
 #[derive(Debug, PartialEq, Eq)]
 pub struct RequestToken(pub u64);
+
+/// The application's handle on a configuration change it asked for here; moved like a [`RequestToken`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct ChangeToken(pub u64);
 
 /// One thing to be done.
 #[derive(Debug)]
@@ -58,6 +64,9 @@ pub enum Effect {
     },
     /// Close an inbound connection [WIRE-102].
     Disconnect(ConnectionId),
+    /// From now on the peers are the members of this configuration other than this replica: `Destination::AllPeers`
+    /// and `Destination::Peer` mean them. Given before the first message to any peer and at every change.
+    Peers(Configuration),
     /// Ask the application; the answer comes as `Input::Answered`.
     Ask {
         /// The question's number.
@@ -92,6 +101,13 @@ pub enum Effect {
         through: u32,
         /// The vote that proves it.
         after: Option<AppendSeq>,
+    },
+    /// A decree proposed here has found its majority after this long; for statistics [PROTO-184].
+    Voted {
+        /// The decree.
+        decree: Decree,
+        /// From the proposal to the majority.
+        took: Duration,
     },
     /// Tell the operator.
     Report(Report),
@@ -133,6 +149,15 @@ pub enum Apply {
         vote: Vote,
         /// One token per request if the requests entered here, else empty.
         tokens: Vec<RequestToken>,
+        /// The token of a configuration change that was asked for here.
+        change: Option<ChangeToken>,
+    },
+    /// A configuration change will not be executed on behalf of this process [PROTO-145].
+    AbortChange {
+        /// Its token.
+        token: ChangeToken,
+        /// Why.
+        reason: AbortReason,
     },
     /// A request will not be executed on behalf of this process.
     Abort {
@@ -141,12 +166,16 @@ pub enum Apply {
         /// Why.
         reason: AbortReason,
     },
-    /// NotifyStatus: the replica has become primary, or has stopped being it [PROTO-128] [PROTO-131].
+    /// True: start no further decree until `Hold(false)` or `Status { is_primary: true }`. Given when this replica has
+    /// won an election while passed decrees still wait for execution [PROTO-129].
+    Hold(bool),
+    /// NotifyStatus: the replica has become primary, or has stopped being it [PROTO-128] [PROTO-131]. Admission opens,
+    /// respectively closes, when the effect is performed; the callback follows in the execution context.
     Status {
         /// The new role.
         is_primary: bool,
     },
-    /// NotifyPrimaryRecovered [PROTO-130].
+    /// NotifyPrimaryRecovered, unless the replica has stopped being primary by then [PROTO-130].
     PrimaryRecovered,
     /// Save a checkpoint right after executing decree `at`, before the next [XFER-33].
     Save(SaveRequest),
@@ -167,8 +196,9 @@ pub enum Apply {
 pub struct SaveRequest {
     /// State after this decree.
     pub at: Decree,
-    /// The vote of the next decree; durable here [XFER-34].
-    pub next_vote: Vote,
+    /// The vote of the next decree, durable here [XFER-34]. `None`: it is the head of the execution queue, which is
+    /// durable as well.
+    pub next_vote: Option<Vote>,
     /// The highest promise at this moment [STOR-40].
     pub promised: Ballot,
     /// Version of the header (already raised where HARD-42 asks for it).
@@ -216,8 +246,12 @@ pub enum Report {
     AbsurdBallot(MemberId),
     /// No ballot is left to choose [HARD-306].
     BallotsExhausted,
-    /// A message could not be answered in this version [HARD-13].
+    /// A message of this member was dropped: the answer would need an id that the version cannot say [HARD-13].
     CannotEncode(MemberId),
+    /// A reconfiguration decision names a vote that is none [HARD-310].
+    BadDecision(MemberId),
+    /// RelinquishPrimary was ignored: nobody could succeed [HARD-564].
+    NoSuccessor,
 }
 
 /// Why a replica ended.

@@ -1,13 +1,14 @@
 //! What the engine is told: messages, commands of the application, completions and link states.
 
 use std::net::SocketAddrV4;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::effect::{AppendSeq, FetchId, QuestionId, RequestToken};
+use super::effect::{AppendSeq, ChangeToken, FetchId, QuestionId, RequestToken};
 use crate::format::Record;
-use crate::types::{Decree, Instant, MemberId};
+use crate::types::{Decree, Instant, MemberId, MemberSet};
 use crate::wire::{Message, PrimaryCookie};
 
 /// A connection, numbered by the driver; never reused in one run.
@@ -94,6 +95,13 @@ pub enum Input {
 pub enum Command {
     /// Requests in the order in which they were admitted. While not primary they are aborted.
     Replicate(Vec<Request>),
+    /// Proposes another member set [PROTO-101]; checked by the admission. Aborted while not primary.
+    ChangeConfiguration {
+        /// The new members.
+        members: Arc<MemberSet>,
+        /// Its token.
+        token: ChangeToken,
+    },
     /// Forces one election attempt [PROTO-122].
     AttemptPromotion,
     /// Gives up being primary [PROTO-113].

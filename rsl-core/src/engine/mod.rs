@@ -9,8 +9,8 @@ mod settings;
 
 pub use self::core::{Engine, Role, Status};
 pub use effect::{
-    AbortReason, AppendSeq, Apply, Destination, Effect, FetchId, FetchKind, Question, QuestionId, Report,
-    RequestToken, SaveRequest, StopReason,
+    AbortReason, AppendSeq, Apply, ChangeToken, Destination, Effect, FetchId, FetchKind, Question,
+    QuestionId, Report, RequestToken, SaveRequest, StopReason,
 };
 pub use input::{
     Answer, Command, ConnectionId, Direction, FetchOutcome, Input, Origin, PeerLink, Request, SaveOutcome,

@@ -1,6 +1,8 @@
 //! What a restart found on disk: the durable state an engine begins with.
 
-use crate::types::{Ballot, Configuration, Decree};
+use std::time::Duration;
+
+use crate::types::{Ballot, Configuration, Decree, Position};
 use crate::wire::Vote;
 
 /// The result of restoring a working directory [STOR-59] [XFER-44].
@@ -22,6 +24,11 @@ pub struct Recovered {
     pub checkpoint: Option<CheckpointInfo>,
     /// The highest defunct configuration number (`defunct.txt`).
     pub defunct: u32,
+    /// Set when part of the history is missing [HARD-374]: the highest vote this replica is known to have accepted.
+    /// It takes no part in votes or elections before it has learned that decree anew.
+    pub relearn: Option<Position>,
+    /// How much younger the newest log file is than the checkpoint [XFER-32].
+    pub checkpoint_lag: Duration,
     /// The logs from the one selected at restore to the current one, oldest first; at least one [STOR-28].
     pub logs: Vec<LogFileInfo>,
 }

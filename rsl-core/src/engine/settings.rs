@@ -9,6 +9,8 @@ use crate::types::{MemberId, ProtocolVersion};
 pub struct Settings {
     /// This replica.
     pub member: MemberId,
+    /// Its learn port in use [WIRE-1].
+    pub learn_port: u16,
     /// The version it starts to speak [PROTO-41].
     pub version: ProtocolVersion,
     /// Postpones the own election after another member's new ballot. Legacy: m_newLeaderGracePeriodSec.

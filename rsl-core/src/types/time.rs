@@ -3,7 +3,9 @@
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A point of the driver's monotonic clock, in microseconds since an arbitrary origin. The core never reads a clock.
+/// A point of the driver's monotonic clock, in microseconds. The core never reads a clock. Zero should lie well before
+/// the start of the replica, as the start of the machine does in legacy: a vote that was not received in this run is
+/// taken to be as old as the clock [XFER-8] [PROTO-117].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(pub u64);
 
