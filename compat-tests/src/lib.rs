@@ -1,1 +1,3 @@
 //! Helpers shared by the golden-data tests and by xtask.
+
+pub mod xtask;

@@ -1,6 +1,7 @@
-//! Project automation: `cargo xtask <command>`.
+//! Project automation: `cargo xtask <command>`, a thin front over `compat_tests::xtask`.
 
-fn main() {
-    eprintln!("no command yet");
-    std::process::exit(2);
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    compat_tests::xtask::main()
 }

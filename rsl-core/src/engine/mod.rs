@@ -1,5 +1,7 @@
 //! The deterministic core: one replica's consensus as a state machine without clock, chance, thread, file or socket.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod core;
 mod effect;
 mod input;

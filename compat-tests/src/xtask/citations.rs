@@ -1,0 +1,174 @@
+//! Which clauses the tests cite.
+//!
+//! A citation is a clause id in square brackets: `[WIRE-45]`; several may share a pair: `[WIRE-45, HARD-2]`.
+//! It counts when it stands inside a test function or in the comments and attributes directly above it.
+//! A Rust test function is
+//!
+//! - a `fn` with an attribute whose path ends in `test` (`#[test]`), also inside `proptest!`, or
+//! - in a file below a `tests/` directory, a `fn` whose doc comment begins with `Trial:` (the functions that
+//!   libtest-mimic runs by name).
+//!
+//! The same ids in code that no test runs, or in a table beside a test, do not count.
+
+use std::collections::BTreeMap;
+use std::str::FromStr as _;
+
+use anyhow::{Context as _, Result};
+use proc_macro2::{TokenStream, TokenTree};
+use syn::spanned::Spanned as _;
+use syn::visit::Visit;
+
+use super::sources::Source;
+use super::spec::ClauseId;
+
+/// Clause -> the tests that cite it, each as `path:line`.
+pub(crate) type Citations = BTreeMap<ClauseId, Vec<String>>;
+
+/// Collects the citations in all test functions of the given Rust files.
+pub(crate) fn collect(sources: &[Source]) -> Result<Citations> {
+    let mut citations = Citations::new();
+    for source in sources {
+        for (line, id) in in_file(source)? {
+            citations.entry(id).or_default().push(format!("{}:{line}", source.path));
+        }
+    }
+    Ok(citations)
+}
+
+/// Citations of one file, in order, each with its line (from 1).
+fn in_file(source: &Source) -> Result<Vec<(usize, ClauseId)>> {
+    let file = syn::parse_file(&source.text).with_context(|| format!("parsing {}", source.path))?;
+    let trials_count = format!("/{}", source.path).contains("/tests/");
+    let mut finder = TestFinder { trials_count, ranges: Vec::new() };
+    finder.visit_file(&file);
+    let lines: Vec<&str> = source.text.lines().collect();
+    let mut wanted = vec![false; lines.len()];
+    for (first, last) in finder.ranges {
+        let above = comment_lines_above(&lines, first);
+        wanted[first - 1 - above..last].fill(true);
+    }
+    let cited = lines.iter().enumerate().filter(|(index, _)| wanted[*index]);
+    Ok(cited.flat_map(|(index, line)| ids_in(line).into_iter().map(move |id| (index + 1, id))).collect())
+}
+
+/// How many lines directly above line `first` (from 1) are `//` comments.
+fn comment_lines_above(lines: &[&str], first: usize) -> usize {
+    lines[..first - 1].iter().rev().take_while(|line| line.trim_start().starts_with("//")).count()
+}
+
+/// The ids inside square brackets on one line.
+fn ids_in(line: &str) -> Vec<ClauseId> {
+    let mut ids = Vec::new();
+    for part in line.split('[').skip(1) {
+        let Some((inside, _)) = part.split_once(']') else { continue };
+        let listed: Result<Vec<ClauseId>> =
+            inside.split(',').map(|id| ClauseId::from_str(id.trim())).collect();
+        ids.extend(listed.unwrap_or_default());
+    }
+    ids
+}
+
+/// Line ranges (from 1, both ends included) of test functions, from their first attribute to their last brace.
+struct TestFinder {
+    trials_count: bool,
+    ranges: Vec<(usize, usize)>,
+}
+
+impl<'ast> Visit<'ast> for TestFinder {
+    fn visit_item_fn(&mut self, function: &'ast syn::ItemFn) {
+        let is_test =
+            function.attrs.iter().any(|a| a.path().segments.last().is_some_and(|s| s.ident == "test"));
+        if is_test || (self.trials_count && is_trial(&function.attrs)) {
+            let span = function.span();
+            self.ranges.push((span.start().line, span.end().line));
+        }
+        syn::visit::visit_item_fn(self, function);
+    }
+
+    fn visit_macro(&mut self, mac: &'ast syn::Macro) {
+        if mac.path.segments.last().is_some_and(|segment| segment.ident == "proptest") {
+            self.visit_proptest(mac.tokens.clone());
+        }
+    }
+}
+
+impl TestFinder {
+    /// Inside `proptest!` functions have patterns that `syn` does not know, so we look for
+    /// `#[..]* fn name (..) .. {..}` among the tokens.
+    fn visit_proptest(&mut self, tokens: TokenStream) {
+        let mut start = None;
+        let mut attributes = String::new();
+        for token in tokens {
+            match token {
+                TokenTree::Punct(hash) if hash.as_char() == '#' => {
+                    start.get_or_insert(hash.span().start().line);
+                }
+                TokenTree::Group(group) if group.delimiter() == proc_macro2::Delimiter::Bracket => {
+                    attributes.push_str(&group.to_string());
+                }
+                TokenTree::Group(group) if group.delimiter() == proc_macro2::Delimiter::Brace => {
+                    if let Some(first) = start.take().filter(|_| attributes.contains("[test]")) {
+                        self.ranges.push((first, group.span_close().end().line));
+                    }
+                    attributes.clear();
+                }
+                TokenTree::Group(_) | TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+            }
+        }
+    }
+}
+
+/// Whether the doc comment begins with `Trial:`.
+fn is_trial(attributes: &[syn::Attribute]) -> bool {
+    let first = attributes.iter().find(|attribute| attribute.path().is_ident("doc"));
+    let Some(syn::Meta::NameValue(doc)) = first.map(|attribute| &attribute.meta) else { return false };
+    matches!(&doc.value, syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. })
+        if text.value().trim_start().starts_with("Trial:"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cited(path: &str, text: &str) -> Vec<String> {
+        let source = Source { path: path.to_owned(), text: text.to_owned() };
+        in_file(&source).unwrap().into_iter().map(|(line, id)| format!("{line}:{id}")).collect()
+    }
+
+    #[test]
+    fn citations_count_inside_and_directly_above_tests_only() {
+        let text = "\
+//! [WIRE-1]
+/// [WIRE-2]
+fn helper() { /* [WIRE-3] */ }
+
+// [WIRE-4] far above
+
+// [WIRE-5, HARD-6] directly above
+#[test]
+/// [WIRE-7]
+fn proves() {
+    // [WIRE-8] and (WIRE-9)
+    assert!(true, \"[WIRE-10]\"); let a = [WIRE-x]; let b = [0];
+}
+// [WIRE-11] below
+";
+        let found = cited("a.rs", &text.replace("[WIRE-x]", "[x]"));
+        assert_eq!(found, ["7:WIRE-5", "7:HARD-6", "9:WIRE-7", "11:WIRE-8", "12:WIRE-10"]);
+    }
+
+    #[test]
+    fn proptest_functions_are_tests() {
+        let text = "proptest! {\n    #![proptest_config(x)]\n    // [WIRE-1] only a comment, but directly above\n    \
+                    #[test]\n    /// [WIRE-2]\n    fn any(x in 0..9u8) {\n        // [WIRE-3]\n    }\n    fn helper() {\n  // [WIRE-4]\n}\n}";
+        assert_eq!(cited("a.rs", text), ["3:WIRE-1", "5:WIRE-2", "7:WIRE-3"]);
+    }
+
+    #[test]
+    fn trials_are_named_by_their_doc_comment() {
+        let text =
+            "/// Trial: one directory.\n/// [STOR-1]\nfn case() {}\n/// Other. [STOR-2]\nfn other() {}\n";
+        assert_eq!(cited("x/tests/golden.rs", text), ["2:STOR-1"]);
+        assert_eq!(cited("x/src/golden.rs", text), [""; 0]);
+    }
+}

@@ -1,0 +1,56 @@
+//! `cargo xtask`: the commands that check, test and exercise the repository.
+
+mod citations;
+mod clauses;
+mod sources;
+mod spec;
+mod steps;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Project automation.
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Count the clauses of the specification that a test cites; list the rest; exit 1 on gaps.
+    Clauses {
+        /// What to look at: `WIRE`, `wire.md` or `wire.md:HARD`. Nothing: every clause.
+        #[arg(value_name = "FAMILY|FILE.md[:FAMILY]")]
+        selections: Vec<spec::Selection>,
+        /// Print the totals only.
+        #[arg(long)]
+        quiet: bool,
+    },
+    /// Check what rustc and clippy cannot: file headers, file lengths, layering, stray paths.
+    Tidy,
+    /// Everything that must pass before a change goes in; installs what it needs.
+    Test,
+}
+
+/// Parses the command line and runs the command. The exit code is 0 for success, 1 for a finding or a
+/// failure, 2 for bad arguments.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Clauses { selections, quiet } => clauses::run(&selections, quiet),
+        Command::Tidy => tidy::run(),
+        Command::Test => test::run(),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

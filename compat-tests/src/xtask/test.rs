@@ -1,0 +1,60 @@
+//! `cargo xtask test`: everything that must pass before a change goes in.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::sources::root;
+use super::spec::Selection;
+use super::steps::{self, Outcome, Steps};
+use super::{clauses, tidy};
+
+/// Specification files whose clauses are all tested, deferred or exempt; a gap in them fails the run.
+const COMPLETE: &[&str] = &["cabi.md", "managed.md", "tls.md"];
+
+/// Installs what is missing, runs all steps and prints their summary. True when all passed.
+pub(crate) fn run() -> Result<bool> {
+    let mut steps = Steps::default();
+    steps.run("tools", || tools().map(|()| Outcome::check(true)));
+    steps.run("format", || steps::command(cargo().args(["fmt", "--all", "--check"])));
+    steps.run("lints", || {
+        let targets = ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features"];
+        steps::command(cargo().args(targets).args(["--", "-D", "warnings"]))
+    });
+    steps.run("the core builds without drivers", || {
+        steps::command(cargo().args(["check", "--quiet", "--package", "rsl-core", "--no-default-features"]))
+    });
+    steps.run("tests", || {
+        steps::test_command(cargo().args(["test", "--workspace", "--all-features", "--no-fail-fast"]))
+    });
+    steps.run("tidy", || Ok(Outcome::check(tidy::run()?)));
+    steps.run("clauses of complete files", || {
+        let complete: Result<Vec<Selection>, String> = COMPLETE.iter().map(|file| file.parse()).collect();
+        Ok(Outcome::check(clauses::run(&complete.map_err(anyhow::Error::msg)?, false)?))
+    });
+    Ok(steps.summary())
+}
+
+/// The cargo that runs us, at the top of the repository.
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Rust itself is checked by cargo (`rust-version`); rustfmt and clippy are added when a minimal profile left
+/// them out.
+fn tools() -> Result<()> {
+    for (tool, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        let found = cargo().args([tool, "--version"]).output().is_ok_and(|output| output.status.success());
+        if found {
+            continue;
+        }
+        println!("installing {component}");
+        let status =
+            Command::new("rustup").args(["component", "add", component]).current_dir(root()).status();
+        let added = status.with_context(|| format!("{component} is missing and rustup cannot be started"))?;
+        ensure!(added.success(), "rustup could not add {component}");
+    }
+    Ok(())
+}
