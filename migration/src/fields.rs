@@ -4,7 +4,7 @@
 //! What a version does not carry has the value that its reader takes [WIRE-111].
 
 use rsl_core::types::{Ballot, MemberSet, Node};
-use rsl_core::wire::{Header, LogRange, MAGIC, Message, MessageId, Vote};
+use rsl_core::wire::{Header, LogRange, MAGIC, Message, MessageId, RawHeader, Vote};
 use serde_json::{Map, Value, json};
 
 /// The fields of an object, in the order in which they are shown.
@@ -20,7 +20,7 @@ pub(crate) fn message_fields(message: &Message) -> Fields {
     if let Message::Vote(vote) = message {
         return vote_fields(vote);
     }
-    let mut fields = header_fields(message.header(), message.id());
+    let mut fields = header_fields(message.header(), message.id() as u16);
     match message {
         Message::Prepare(prepare) => {
             fields.insert("primaryCookie".into(), hex::encode(&prepare.cookie).into());
@@ -56,7 +56,9 @@ pub(crate) fn message_fields(message: &Message) -> Fields {
 
 /// The fields of a vote.
 pub(crate) fn vote_fields(vote: &Vote) -> Fields {
-    let mut fields = header_fields(vote.header(), MessageId::Vote);
+    // Readers do not look at the id of a vote inside a promise, so it may be any.
+    let id = RawHeader::decode(vote.encoded()).map_or(MessageId::Vote as u16, |raw| raw.id);
+    let mut fields = header_fields(vote.header(), id);
     fields.insert("primaryCookie".into(), hex::encode(vote.cookie()).into());
     fields.insert("isReconfiguration".into(), u8::from(vote.reconfiguration().is_some()).into());
     fields.insert("relinquishPrimary".into(), u8::from(vote.relinquish()).into());
@@ -69,11 +71,11 @@ pub(crate) fn vote_fields(vote: &Vote) -> Fields {
     fields
 }
 
-fn header_fields(header: &Header, id: MessageId) -> Fields {
+fn header_fields(header: &Header, id: u16) -> Fields {
     let mut fields = Fields::new();
     fields.insert("memberId".into(), header.member.to_string().into());
     fields.insert("version".into(), header.version.number().into());
-    fields.insert("msgId".into(), (id as u16).into());
+    fields.insert("msgId".into(), id.into());
     fields.insert("decree".into(), hex64(header.decree.0));
     fields.insert("configurationNumber".into(), header.configuration.into());
     insert_ballot(&mut fields, "ballotId", "ballotMemberId", header.ballot);

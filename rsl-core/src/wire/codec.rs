@@ -192,13 +192,15 @@ impl<'a> Reader<'a> {
 /// Appends a member id: a number in versions 1 to 3 [WIRE-63], else the text and zeroes up to 64 bytes [HARD-14].
 ///
 /// # Errors
-/// When it is no number in versions 1 to 3 [HARD-13].
+/// In versions 1 to 3, when a reader would not get the same id back: it is no number, or not the canonical form of
+/// one [WIRE-65] [HARD-13].
 pub fn put_member_id(id: MemberId, version: ProtocolVersion, out: &mut BytesMut) -> Result<(), EncodeError> {
     if version.has_string_ids() {
         out.put_slice(id.as_bytes());
         out.put_bytes(0, 64 - id.as_bytes().len());
     } else {
-        out.put_u64_le(id.as_number().ok_or(EncodeError::IdNotNumeric { id, version })?);
+        let number = id.as_number().filter(|_| id.is_canonical_number());
+        out.put_u64_le(number.ok_or(EncodeError::IdNotNumeric { id, version })?);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::codec::{Reader, put_ballot, put_member_id};
 use super::{DecodeError, EncodeError, Header, MessageId};
-use crate::types::{Decree, MemberId, ProtocolVersion};
+use crate::types::{Decree, ProtocolVersion};
 
 /// The number behind the checksum in every message.
 pub const MAGIC: u32 = 0xF00D_FACE;
@@ -16,8 +16,7 @@ pub(super) const CHECKSUM_FIELD: std::ops::Range<usize> = 6..14;
 pub const PREFIX_SIZE: usize = 6;
 
 impl Header {
-    /// The header as a reader of its version finds it: without the fields that the version lacks, and with the ids
-    /// that versions 1 to 3 make of numbers [WIRE-65] [WIRE-78].
+    /// The header as a reader of its version finds it: without the fields that the version lacks [WIRE-111].
     #[must_use]
     pub fn as_read(&self) -> Header {
         let mut header = *self;
@@ -26,11 +25,6 @@ impl Header {
         }
         if !self.version.has_payload() {
             header.payload = 0;
-        }
-        if !self.version.has_string_ids() {
-            let said = |id: MemberId| id.as_number().map_or(id, MemberId::from_number);
-            header.member = said(self.member);
-            header.ballot.member = said(self.ballot.member);
         }
         header
     }
