@@ -6,10 +6,13 @@
 //! | [`wire`] | bytes <-> messages, packets, the 64-bit checksum |
 //! | [`format`] | bytes <-> records on disk |
 //! | [`engine`] | the deterministic consensus core |
+//! | [`net`] | sockets: packets between replicas, the learn port (feature `runtime`) |
 
 #![forbid(unsafe_code)]
 
 pub mod engine;
 pub mod format;
+#[cfg(feature = "runtime")]
+pub mod net;
 pub mod types;
 pub mod wire;

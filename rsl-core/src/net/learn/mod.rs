@@ -1,0 +1,18 @@
+//! The learn port: one bare request per connection, a raw answer, close [WIRE-31] [XFER-1].
+//!
+//! Blocking sockets with timeouts on native threads. The server never runs more than a fixed number of them; a client
+//! runs on the thread that calls it.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `server.rs` | [`LearnServer`]: answers StatusQuery, FetchVotes and FetchCheckpoint from a [`LearnSource`] |
+//! | `client.rs` | [`open`] a stream, ask for a [`status`], cancel |
+//! | `votes.rs` | [`VoteStream`]: log records out of a FetchVotes answer |
+
+mod client;
+mod server;
+mod votes;
+
+pub use client::{LearnCanceller, LearnError, LearnStream, LearnTimeouts, open, status};
+pub use server::{LearnServer, LearnSettings, LearnSource, Segment};
+pub use votes::{StreamError, VoteStream};

@@ -1,0 +1,32 @@
+//! Sockets: the packet service that connects replicas, and the learn port.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `service.rs` | [`PacketService`]: one poll loop over listener, inbound and outbound connections |
+//! | `connection.rs` | one packet connection, and the transport enum that TLS will extend |
+//! | `queue.rs` | packets on their way out |
+//! | `peer.rs` | health and outstanding packets of a peer |
+//! | `socket.rs` | listeners, bind retries, socket options |
+//! | `stats.rs`, `settings.rs` | counters, settings |
+//! | [`learn`] | server and clients of the learn port |
+//!
+//! The packet service belongs to one thread, has no clock of its own and never blocks but in
+//! [`PacketService::wait`].
+
+mod connection;
+pub mod learn;
+mod peer;
+mod queue;
+mod service;
+mod settings;
+mod socket;
+mod stats;
+
+pub use peer::PeerHealth;
+pub use service::{NetEvent, PacketService, Waker};
+pub use settings::NetSettings;
+pub use socket::BindRetry;
+pub use stats::NetStats;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Tests of the packet service and the learn port over loopback sockets.
