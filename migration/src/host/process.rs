@@ -5,7 +5,6 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -72,7 +71,6 @@ pub struct Host {
 struct Running {
     child: Child,
     output: Arc<Output>,
-    reader: Option<JoinHandle<()>>,
 }
 
 /// What the process printed so far.
@@ -147,11 +145,11 @@ impl Host {
             source,
         })?;
         let output = Arc::new(Output::default());
-        let reader = child.stdout.take().map(|stdout| {
+        if let Some(stdout) = child.stdout.take() {
             let output = Arc::clone(&output);
-            std::thread::spawn(move || follow(stdout, log, &output))
-        });
-        self.running = Some(Running { child, output, reader });
+            std::thread::spawn(move || follow(stdout, log, &output));
+        }
+        self.running = Some(Running { child, output });
         Ok(())
     }
 
@@ -236,9 +234,10 @@ impl Host {
             // Fails only for a process that has ended already.
             let _ = running.child.kill();
             let _ = running.child.wait();
-            if let Some(reader) = running.reader.take() {
-                let _ = reader.join();
-            }
+            // Let the log have the last lines; a process that the host left behind may hold the pipe open.
+            let deadline = Instant::now() + Duration::from_millis(200);
+            let mut state = running.output.state.lock();
+            while !state.ended && !running.output.changed.wait_until(&mut state, deadline).timed_out() {}
         }
     }
 }
@@ -303,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_ready_host_runs_until_killed_and_its_output_is_kept() {
-        let (dir, mut host) = host("echo id $0 v $2 $3 $6; echo READY; echo warn >&2; sleep 100");
+        let (dir, mut host) = host("echo id $0 v $2 $3 $6; echo READY; echo warn >&2; exec sleep 100");
         host.wait_ready(LONG).unwrap();
         assert_eq!(host.watch().unwrap(), Watch::Running);
         let pid = host.pid().unwrap();
@@ -333,7 +332,7 @@ mod tests {
         let (_dir, mut failing) = host("echo INIT FAILED; exit 5");
         let error = failing.wait_ready(LONG).unwrap_err().to_string();
         assert!(error.contains("INIT FAILED") && error.contains("exit status: 5"), "{error}");
-        let (_dir, mut hanging) = host("echo starting; sleep 100");
+        let (_dir, mut hanging) = host("echo starting; exec sleep 100");
         let error = hanging.wait_ready(Duration::from_millis(300)).unwrap_err();
         assert!(matches!(error, HostError::NotReady { .. }), "{error}");
         let (_dir, mut crashing) = host("echo READY; kill -9 $$");
