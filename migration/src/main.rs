@@ -3,6 +3,7 @@
 
 mod decode;
 mod fields;
+mod status;
 
 use std::process::ExitCode;
 
@@ -20,10 +21,12 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Decode(decode::Args),
+    Status(status::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Decode(args) => args.run(),
+        Command::Status(args) => args.run(),
     }
 }
