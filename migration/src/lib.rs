@@ -1,6 +1,9 @@
-//! Runs replica hosts as processes and judges what they did; shared by the `rsl` commands and the process tests.
+//! The parts of the `rsl` binary that tests also call: the inspection of files, and the driver that runs replica hosts
+//! as processes and judges what they did.
 
 #![forbid(unsafe_code)]
 
 pub mod exec_log;
 pub mod host;
+pub mod inspect;
+pub mod verify;

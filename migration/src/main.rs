@@ -8,6 +8,7 @@ mod status;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use migration::{inspect, verify};
 
 /// The operators' toolbox of the Replicated State Library.
 #[derive(Debug, Parser)]
@@ -22,11 +23,15 @@ struct Cli {
 enum Command {
     Decode(decode::Args),
     Status(status::Args),
+    Inspect(inspect::Args),
+    Verify(verify::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Decode(args) => args.run(),
         Command::Status(args) => args.run(),
+        Command::Inspect(args) => args.run(),
+        Command::Verify(args) => args.run(),
     }
 }
