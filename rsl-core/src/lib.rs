@@ -7,6 +7,7 @@
 //! | [`format`] | bytes <-> records on disk |
 //! | [`engine`] | the deterministic consensus core |
 //! | [`net`] | sockets: packets between replicas, the learn port (feature `runtime`) |
+//! | [`replica`] | a running replica: the application's callbacks and calls (feature `runtime`) |
 
 #![forbid(unsafe_code)]
 
@@ -14,5 +15,7 @@ pub mod engine;
 pub mod format;
 #[cfg(feature = "runtime")]
 pub mod net;
+#[cfg(feature = "runtime")]
+pub mod replica;
 pub mod types;
 pub mod wire;

@@ -266,4 +266,6 @@ pub enum StopReason {
     Unloaded,
     /// A log write or sync failed; nothing more may be promised [PROTO-30].
     LogFailed(String),
+    /// A thread of the replica panicked: a callback, or a broken belief of our own.
+    Panicked(String),
 }

@@ -1,0 +1,479 @@
+//! The execution context: one thread that gives the application everything in order.
+
+use std::collections::VecDeque;
+use std::io;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::shared::Shared;
+use super::{Cookie, Execution, Refused, StateMachine};
+use crate::engine::{AbortReason, Apply, ChangeToken, Input, RequestToken, Role, SaveOutcome, SaveRequest};
+use crate::types::{Configuration, Decree};
+use crate::wire::Vote;
+
+/// Passed votes that were left on disk are read in portions of this size [PROTO-135].
+const READ_BACK: u64 = 1 << 20;
+
+/// What the execution context needs of the disk.
+pub(super) trait ExecutionDisk: Send {
+    /// Saves a checkpoint with `next_vote` in its header: `write` lets the application write its state and says whether
+    /// it did. The file is verified and durable under its final name when this returns `Saved::Done`.
+    fn save(
+        &mut self,
+        request: &SaveRequest,
+        next_vote: &Vote,
+        write: &mut dyn FnMut(&mut dyn Write) -> bool,
+    ) -> Saved;
+
+    /// Reads votes for consecutive decrees from `first` on, at most up to `last`: at least one, and about `bytes` worth
+    /// of them where there are more. Of several votes for a decree the last one counts.
+    fn read_votes(&mut self, first: Decree, last: Decree, bytes: u64) -> io::Result<Vec<Vote>>;
+
+    /// Where the checkpoint of a decree is.
+    fn checkpoint_path(&self, decree: Decree) -> PathBuf;
+}
+
+/// How a save ended.
+#[derive(Debug)]
+pub(super) enum Saved {
+    /// The checkpoint is in place.
+    Done {
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// The application declined.
+    Refused,
+    /// It could not be written or verified; reported by the disk [HARD-361] [HARD-362].
+    Failed,
+}
+
+/// Something for the execution thread.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all jobs are decrees")]
+enum Job {
+    /// Execute the next decree.
+    Execute { vote: Vote, tokens: Vec<RequestToken>, change: Option<ChangeToken> },
+    /// Execute these decrees, whose votes are in the log [PROTO-135].
+    ReadBack { first: Decree, last: Decree },
+    /// Abort a request.
+    Abort { token: RequestToken, why: Refused },
+    /// Abort a configuration change.
+    AbortChange { token: ChangeToken, why: Refused },
+    /// NotifyStatus.
+    Status(bool),
+    /// NotifyPrimaryRecovered.
+    PrimaryRecovered,
+    /// StateCopied.
+    StateCopied(Decree),
+}
+
+impl Job {
+    /// Whether it gives the application another decree.
+    const fn is_decree(&self) -> bool {
+        matches!(self, Job::Execute { .. } | Job::ReadBack { .. })
+    }
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// Bytes of the votes in `jobs`.
+    bytes: u64,
+    /// Takes effect right after its decree, ahead of the queue.
+    save: Option<SaveRequest>,
+    /// A decree that asked for a checkpoint was executed: nothing else is done until `Save` or `Release` names it.
+    asked: Option<Decree>,
+    /// No further decree is started until the promotion is announced or off [PROTO-129].
+    hold: bool,
+    /// This replica is primary as far as the queue's end is concerned.
+    primary: bool,
+    /// Finish what is queued, then end.
+    stopping: bool,
+}
+
+/// The queue between the loop and the execution thread: one FIFO, but saves jump it [XFER-33] [XFER-35], and a
+/// promotion is announced before further decrees [PROTO-129].
+#[derive(Debug)]
+pub(super) struct ExecutionQueue {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    /// Bytes of votes beyond which votes stay on disk [PROTO-134].
+    limit: u64,
+}
+
+impl ExecutionQueue {
+    pub(super) fn new(limit: u64) -> ExecutionQueue {
+        ExecutionQueue { queue: Mutex::default(), changed: Condvar::new(), limit }
+    }
+
+    /// Queues a turn's work; opens and closes the admission on the way.
+    pub(super) fn submit(&self, shared: &Shared, work: impl IntoIterator<Item = Apply>) {
+        let mut queue = self.queue.lock();
+        for apply in work {
+            match apply {
+                Apply::Execute { vote, tokens, change } => {
+                    shared.progress.add_pending(1);
+                    queue.push_vote(vote, tokens, change, self.limit);
+                }
+                Apply::Abort { token, reason } => {
+                    queue.jobs.push_back(Job::Abort { token, why: reason.into() });
+                }
+                Apply::AbortChange { token, reason } => {
+                    queue.jobs.push_back(Job::AbortChange { token, why: reason.into() });
+                }
+                Apply::Hold(hold) => queue.hold = hold,
+                Apply::Status { is_primary: true } => {
+                    shared.admission.open();
+                    queue.promoted();
+                }
+                Apply::Status { is_primary: false } => {
+                    // From here on requests are refused; those that did not reach the engine go the same way as the
+                    // others, before the notification [API-80] [API-105].
+                    let late = shared.admission.close();
+                    let aborts = late
+                        .into_iter()
+                        .map(|request| Job::Abort { token: request.token, why: Refused::NotPrimary });
+                    queue.jobs.extend(aborts);
+                    queue.primary = false;
+                    queue.jobs.push_back(Job::Status(false));
+                }
+                Apply::PrimaryRecovered => queue.jobs.push_back(Job::PrimaryRecovered),
+                Apply::StateCopied { decree } => queue.state_copied(decree),
+                Apply::Save(request) => {
+                    queue.answered(request.at);
+                    queue.save = Some(request);
+                }
+                Apply::Release { decree } => queue.answered(decree),
+            }
+        }
+        drop(queue);
+        self.changed.notify_one();
+    }
+
+    /// Finish what is queued, then end.
+    pub(super) fn stop(&self) {
+        self.queue.lock().stopping = true;
+        self.changed.notify_one();
+    }
+
+    /// Jobs that wait.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        self.queue.lock().jobs.len()
+    }
+
+    /// `decree` asked for a checkpoint: nothing more is done until `Save` or `Release` names it.
+    fn ask(&self, decree: Decree) {
+        self.queue.lock().asked = Some(decree);
+    }
+
+    /// Waits for the next thing to do after `executed`; `None` = end.
+    fn next(&self, executed: Decree) -> Option<Step> {
+        let mut queue = self.queue.lock();
+        loop {
+            if queue.stopping {
+                queue.hold = false;
+                queue.asked = None;
+                queue.save = None;
+            }
+            if let Some(save) = queue.save.take_if(|save| save.at <= executed) {
+                let next = queue.jobs.iter().find(|job| job.is_decree()).map(|job| match job {
+                    Job::Execute { vote, .. } => NextVote::Known(Box::new(vote.clone())),
+                    _ => NextVote::OnDisk,
+                });
+                return Some(Step::Save(save, next));
+            }
+            let held = queue.hold && queue.jobs.front().is_some_and(Job::is_decree);
+            if !held
+                && queue.asked.is_none()
+                && let Some(job) = queue.jobs.pop_front()
+            {
+                if let Job::Execute { vote, .. } = &job {
+                    queue.bytes -= vote.encoded().len() as u64;
+                }
+                return Some(if queue.stopping { Step::Last(job) } else { Step::Job(job) });
+            }
+            if queue.stopping {
+                return None;
+            }
+            self.changed.wait(&mut queue);
+        }
+    }
+}
+
+impl Queue {
+    /// Keeps the vote in memory, or notes that it has to be read back: when there is no room, or the vote before it is
+    /// not in memory either. Votes with tokens and those of a primary are kept in any case [PROTO-134] [HARD-335].
+    fn push_vote(&mut self, vote: Vote, tokens: Vec<RequestToken>, change: Option<ChangeToken>, limit: u64) {
+        let decree = vote.decree();
+        if tokens.is_empty() && change.is_none() && !self.primary {
+            match self.jobs.back_mut() {
+                Some(Job::ReadBack { last, .. }) if decree.follows(*last) => {
+                    *last = decree;
+                    return;
+                }
+                _ if self.bytes >= limit => {
+                    self.jobs.push_back(Job::ReadBack { first: decree, last: decree });
+                    return;
+                }
+                _ => {}
+            }
+        }
+        self.bytes += vote.encoded().len() as u64;
+        self.jobs.push_back(Job::Execute { vote, tokens, change });
+    }
+
+    /// The promotion goes before the decrees that wait, but not before what ends an earlier term.
+    fn promoted(&mut self) {
+        self.hold = false;
+        self.primary = true;
+        let at = self.jobs.iter().rposition(|job| !job.is_decree()).map_or(0, |last| last + 1);
+        self.jobs.insert(at, Job::Status(true));
+    }
+
+    /// The engine has decided about a decree that asked for a checkpoint.
+    fn answered(&mut self, decree: Decree) {
+        self.asked.take_if(|asked| *asked == decree);
+    }
+
+    /// Of two pending notifications only the newest is delivered [XFER-25].
+    fn state_copied(&mut self, decree: Decree) {
+        self.jobs.retain(|job| !matches!(job, Job::StateCopied(_)));
+        self.jobs.push_back(Job::StateCopied(decree));
+    }
+}
+
+impl From<AbortReason> for Refused {
+    fn from(reason: AbortReason) -> Refused {
+        match reason {
+            AbortReason::NotPrimary => Refused::NotPrimary,
+            AbortReason::ShuttingDown => Refused::ShuttingDown,
+        }
+    }
+}
+
+/// What the execution thread does next.
+#[derive(Debug)]
+enum Step {
+    /// Save a checkpoint; with what the queue knows of the next vote.
+    Save(SaveRequest, Option<NextVote>),
+    /// The next job.
+    Job(Job),
+    /// A job while the replica ends.
+    Last(Job),
+}
+
+/// The vote at the head of the queue.
+#[derive(Debug)]
+enum NextVote {
+    Known(Box<Vote>),
+    OnDisk,
+}
+
+/// The execution thread.
+pub(super) struct Executor<D> {
+    shared: Arc<Shared>,
+    machine: Arc<dyn StateMachine>,
+    disk: D,
+}
+
+impl<D: ExecutionDisk> Executor<D> {
+    pub(super) fn new(shared: Arc<Shared>, machine: Arc<dyn StateMachine>, disk: D) -> Executor<D> {
+        Executor { shared, machine, disk }
+    }
+
+    /// Runs until the queue is stopped and empty.
+    pub(super) fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let queue = &shared.execution;
+        let mut lost = false;
+        while let Some(step) = queue.next(shared.progress.executed()) {
+            match step {
+                Step::Save(request, next) => self.save(&request, next),
+                Step::Job(job) => self.perform(job),
+                // Votes that are only on disk are not executed any more, nor what follows them [HARD-349].
+                Step::Last(Job::ReadBack { .. }) => lost = true,
+                Step::Last(Job::Execute { tokens, change, .. }) if lost => {
+                    tokens.into_iter().for_each(|token| self.abort(token, Refused::ShuttingDown));
+                    change.into_iter().for_each(|token| self.abort_change(token, Refused::ShuttingDown));
+                }
+                // The end announces no role [API-105].
+                Step::Last(Job::Status(_) | Job::PrimaryRecovered | Job::StateCopied(_)) => {}
+                Step::Last(job) => self.perform(job),
+            }
+        }
+    }
+
+    fn perform(&mut self, job: Job) {
+        match job {
+            Job::Execute { vote, tokens, change } => self.execute(&vote, tokens, change),
+            Job::ReadBack { first, last } => self.read_back(first, last),
+            Job::Abort { token, why } => self.abort(token, why),
+            Job::AbortChange { token, why } => self.abort_change(token, why),
+            Job::Status(is_primary) => {
+                let (_guard, _inside) = self.shared.callbacks.exclusive();
+                self.machine.notify_status(is_primary);
+            }
+            Job::PrimaryRecovered => {
+                let (_guard, _inside) = self.shared.callbacks.exclusive();
+                // Skipped when leadership is lost by now [API-79].
+                if self.shared.admission.is_open() {
+                    self.machine.notify_primary_recovered();
+                }
+            }
+            Job::StateCopied(decree) => {
+                let path = self.disk.checkpoint_path(decree);
+                let (_guard, _inside) = self.shared.callbacks.exclusive();
+                self.machine.state_copied(decree, Some(&path), Cookie::NONE);
+            }
+        }
+    }
+
+    fn execute(&self, vote: &Vote, tokens: Vec<RequestToken>, change: Option<ChangeToken>) {
+        let shared = &self.shared;
+        let save_state = execute_vote(shared, &*self.machine, vote, tokens, change);
+        shared.progress.remove_pending(1);
+        let decree = vote.decree();
+        shared.reads.executed(decree);
+        if save_state {
+            shared.execution.ask(decree);
+        }
+        // The engine waits for progress only when it wants a checkpoint or an election.
+        let urgent = save_state || !matches!(shared.progress.role(), Role::Primary | Role::Secondary);
+        shared.mailbox.executed(decree, save_state, urgent);
+    }
+
+    /// Executes votes from the log, a portion at a time. A vote that cannot be read ends the replica: the log is damaged
+    /// and must not be trusted for promises [HARD-376].
+    fn read_back(&mut self, first: Decree, last: Decree) {
+        let started = self.shared.clock.now();
+        let votes = match self.disk.read_votes(first, last, READ_BACK) {
+            Ok(votes) if votes.first().is_some_and(|vote| vote.decree() == first) => votes,
+            Ok(_) => return self.shared.log_unreadable(first, "the vote is not in the log"),
+            Err(error) => return self.shared.log_unreadable(first, &error.to_string()),
+        };
+        let bytes = votes.iter().map(|vote| vote.encoded().len() as u64).sum();
+        self.shared.counters.log_read(bytes, self.shared.clock.now().since(started));
+        let reached = votes.last().map_or(first, Vote::decree);
+        let mut queue = self.shared.execution.queue.lock();
+        if reached < last {
+            queue.jobs.push_front(Job::ReadBack { first: reached.next(), last });
+        }
+        for vote in votes.into_iter().rev() {
+            queue.bytes += vote.encoded().len() as u64;
+            queue.jobs.push_front(Job::Execute { vote, tokens: Vec::new(), change: None });
+        }
+    }
+
+    fn abort(&self, token: RequestToken, why: Refused) {
+        abort_request(&self.shared, &*self.machine, token, why);
+    }
+
+    fn abort_change(&self, token: ChangeToken, why: Refused) {
+        let (_guard, _inside) = self.shared.callbacks.exclusive();
+        self.machine.abort_change_configuration(why, Cookie(token.0));
+    }
+
+    /// Saves a checkpoint: shared with fast reads, while nothing is executed [XFER-36] [XFER-37].
+    fn save(&mut self, request: &SaveRequest, head: Option<NextVote>) {
+        let shared = Arc::clone(&self.shared);
+        shared.progress.set_saving(true);
+        shared.reads.wake();
+        let outcome = match self.next_vote(request, head) {
+            Ok(next_vote) => self.save_with(request, &next_vote),
+            Err(error) => {
+                tracing::error!(at = request.at.0, %error, "no checkpoint can be saved");
+                SaveOutcome::Failed
+            }
+        };
+        shared.progress.set_saving(false);
+        shared.reads.wake();
+        shared.mailbox.input(Input::Saved(outcome));
+    }
+
+    /// The vote that goes into the header: it must be the one after the state [XFER-34] [PROTO-24].
+    fn next_vote(&mut self, request: &SaveRequest, head: Option<NextVote>) -> io::Result<Vote> {
+        let executed = self.shared.progress.executed();
+        if request.at != executed {
+            // A file of that name would lie about its content.
+            return Err(io::Error::other(format!("the state is at decree {executed} already")));
+        }
+        let next = request.at.next();
+        let vote = match (&request.next_vote, head) {
+            (Some(vote), _) => Some(vote.clone()),
+            (None, Some(NextVote::Known(vote))) => Some(*vote),
+            (None, Some(NextVote::OnDisk)) => self.disk.read_votes(next, next, 0)?.into_iter().next(),
+            (None, None) => None,
+        };
+        vote.filter(|vote| vote.decree() == next)
+            .ok_or_else(|| io::Error::other(format!("the vote of decree {next} is not known")))
+    }
+
+    fn save_with(&mut self, request: &SaveRequest, next_vote: &Vote) -> SaveOutcome {
+        let (_guard, _inside) = self.shared.callbacks.shared();
+        let machine = &self.machine;
+        match self.disk.save(request, next_vote, &mut |writer| machine.try_save_state(writer)) {
+            Saved::Done { size } => {
+                machine.state_saved(request.at, &self.disk.checkpoint_path(request.at));
+                SaveOutcome::Done { decree: request.at, size }
+            }
+            Saved::Refused => SaveOutcome::Refused,
+            Saved::Failed => SaveOutcome::Failed,
+        }
+    }
+}
+
+/// Aborts a request that was accepted here.
+pub(super) fn abort_request(shared: &Shared, machine: &dyn StateMachine, token: RequestToken, why: Refused) {
+    let (_guard, _inside) = shared.callbacks.exclusive();
+    machine.abort_request(why, Cookie(token.0));
+}
+
+/// Gives one decree to the application [PROTO-136] [PROTO-137]. Returns whether a request asked for a checkpoint. Also
+/// used while a replica starts, with no tokens.
+pub(super) fn execute_vote(
+    shared: &Shared,
+    machine: &dyn StateMachine,
+    vote: &Vote,
+    tokens: Vec<RequestToken>,
+    change: Option<ChangeToken>,
+) -> bool {
+    let decree = vote.decree();
+    let executed = shared.progress.executed();
+    if decree == executed {
+        assert!(tokens.is_empty(), "requests are executed once");
+        return false;
+    }
+    assert!(decree.follows(executed), "decree {decree} cannot be executed after {executed}");
+    let (_guard, _inside) = shared.callbacks.exclusive();
+    shared.progress.set_executed(decree);
+    let mut save_state = false;
+    if vote.request_count() > 0 {
+        assert!(tokens.is_empty() || tokens.len() == vote.request_count() as usize, "one token per request");
+        machine.before_execute();
+        let mut tokens = tokens.into_iter();
+        for request in vote.requests() {
+            let token = tokens.next();
+            let cookie = token.as_ref().map_or(Cookie::NONE, |token| Cookie(token.0));
+            let mut execution = Execution::new(decree, cookie);
+            machine.execute(&request, &mut execution);
+            save_state |= execution.wants_save();
+            if token.is_some() {
+                shared.admission.executed(request.len() as u64);
+            }
+        }
+        machine.after_execute();
+    }
+    if let Some(members) = vote.reconfiguration() {
+        let mut configuration = shared.configuration.lock();
+        let number = configuration.number.saturating_add(1);
+        *configuration =
+            Configuration { number, initial_decree: decree.next(), members: Arc::clone(members) };
+        drop(configuration);
+        machine.notify_configuration_changed(change.map_or(Cookie::NONE, |token| Cookie(token.0)));
+    }
+    save_state
+}

@@ -1,0 +1,235 @@
+//! The handle of a replica: what the application calls, from any thread.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::callbacks::inside_callback;
+use super::mailbox::Note;
+use super::shared::{Life, Shared};
+use super::{Cookie, Grouping, PeerHealth, Refused, Stats};
+use crate::engine::{Command, Input, Status, StopReason};
+use crate::types::{Decree, MemberId, MemberSet, Node};
+
+/// A replica. Cheap to clone; all clones mean the same one. Dropping it does not end the replica: [`unload`] does, and
+/// the replica itself does it when it has to be restarted.
+///
+/// No method waits for a callback, so all may be called from callbacks, except those that say otherwise [API-107]. The
+/// library never ends the process (decision 24): [`wait`](Replica::wait) tells why a replica has ended. Reloading in
+/// place (decision 3) does not exist yet: a replica that copied a checkpoint to catch up has to be started again.
+///
+/// [`unload`]: Replica::unload
+#[derive(Clone, Debug)]
+pub struct Replica {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Replica {
+    /// Submits a request [API-64..74]. After `Ok` the cookie comes back in exactly one `execute` or `abort_request`.
+    /// Never blocks.
+    ///
+    /// # Errors
+    /// `InvalidParameter` when it is empty or above the message limit (decision 1), `NotPrimary`, `ShuttingDown`, or
+    /// `QueueFull`; the cookie stays the caller's.
+    pub fn replicate(
+        &self,
+        request: impl Into<Bytes>,
+        cookie: Cookie,
+        grouping: Grouping,
+    ) -> Result<(), Refused> {
+        self.shared.admission.submit(request.into(), cookie, grouping)?;
+        self.shared.mailbox.wake();
+        Ok(())
+    }
+
+    /// Submits a fast read that needs the state of decree `at` or later [API-75..78]. With a timeout of zero it is
+    /// refused rather than made to wait. After `Ok` the cookie comes back exactly once.
+    ///
+    /// # Errors
+    /// `InvalidParameter` when it is empty, `FastReadStale`, or `ShuttingDown`, also before the start and after the end.
+    pub fn fast_read(
+        &self,
+        at: Decree,
+        request: impl Into<Bytes>,
+        cookie: Cookie,
+        timeout: Duration,
+    ) -> Result<(), Refused> {
+        if !self.shared.is_running() || self.shared.admission.is_draining() {
+            return Err(Refused::ShuttingDown);
+        }
+        self.shared.reads.submit(at, request.into(), cookie, timeout)
+    }
+
+    /// Asks for one election attempt [API-85].
+    pub fn attempt_promotion(&self) {
+        self.command(Command::AttemptPromotion);
+    }
+
+    /// Gives up being primary; once a quorum has accepted, the replica ends with `StopReason::Relinquished` [API-86].
+    /// Ignored unless primary, below version 5, and without a possible successor [HARD-564].
+    pub fn relinquish_primary(&self) {
+        self.command(Command::RelinquishPrimary);
+    }
+
+    /// Another election delay from the next deadline on [API-87]; ignored outside 1 s to 1 h [HARD-566].
+    pub fn change_election_delay(&self, delay: Duration) {
+        if (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&delay) {
+            self.command(Command::ChangeElectionDelay(delay));
+        } else {
+            tracing::warn!(?delay, "election delay ignored: it has to be 1 s to 1 h");
+        }
+    }
+
+    /// The payload of this replica's vote answers, from the next one on [API-84].
+    pub fn set_vote_payload(&self, payload: u64) {
+        self.command(Command::SetVotePayload(payload));
+    }
+
+    /// Whether messages are answered positively, where the configuration says that this flag decides [API-83].
+    pub fn set_accept_messages(&self, accept: bool) {
+        self.command(Command::SetAcceptMessages(accept));
+    }
+
+    /// Suspends or allows saving checkpoints [API-99].
+    pub fn allow_save_state(&self, allow: bool) {
+        self.command(Command::AllowSaveState(allow));
+    }
+
+    fn command(&self, command: Command) {
+        self.shared.mailbox.input(Input::Command(command));
+    }
+
+    /// The last executed decree; inside `execute` the one being executed [API-103].
+    #[must_use]
+    pub fn current_sequence_number(&self) -> Decree {
+        self.shared.progress.executed()
+    }
+
+    /// The last decree known here to be chosen.
+    #[must_use]
+    pub fn highest_passed_sequence_number(&self) -> Decree {
+        self.shared.progress.passed()
+    }
+
+    /// Whether the application is primary: from just before `notify_status(true)` until just before the aborts that
+    /// precede `notify_status(false)`. There is no lease: another primary may exist already [PROTO-125].
+    #[must_use]
+    pub fn is_primary(&self) -> bool {
+        self.shared.admission.is_open()
+    }
+
+    /// Stable primary or stable secondary [API-88].
+    #[must_use]
+    pub fn is_in_stable_state(&self) -> bool {
+        self.shared.is_running() && self.shared.progress.is_stable()
+    }
+
+    /// A chosen decree waits for execution or is being executed [PROTO-138].
+    #[must_use]
+    pub fn is_any_request_pending_execution(&self) -> bool {
+        self.shared.is_running() && self.shared.progress.is_pending()
+    }
+
+    /// The node named in the newest accepted ballot, with its effective learn port; a hint [API-104].
+    #[must_use]
+    pub fn current_primary(&self) -> Option<Node> {
+        let node = self.shared.current_primary.lock().clone()?;
+        Some(Node { learn_port: node.effective_learn_port(), ..node })
+    }
+
+    /// The executed configuration and its number; number 0 before bootstrap [API-93].
+    #[must_use]
+    pub fn configuration(&self) -> (u32, Arc<MemberSet>) {
+        let configuration = self.shared.configuration.lock();
+        (configuration.number, Arc::clone(&configuration.members))
+    }
+
+    /// This node.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.shared.node
+    }
+
+    /// The engine's state; `None` before the start. After the end: the last one.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        match self.shared.life() {
+            Life::Starting => None,
+            Life::Running => self.ask(Note::Status).or_else(|| match self.shared.life() {
+                Life::Ended { last, .. } => last.map(|status| *status),
+                Life::Starting | Life::Running => None,
+            }),
+            Life::Ended { last, .. } => last.map(|status| *status),
+        }
+    }
+
+    /// On a primary: the peers in configuration order, then this replica; elsewhere nothing [API-28] [HARD-523].
+    #[must_use]
+    pub fn replicas_information(&self) -> Vec<PeerHealth> {
+        if !self.shared.is_running() {
+            return Vec::new();
+        }
+        self.ask(Note::Health).unwrap_or_default()
+    }
+
+    /// On a primary: one member, this replica included [API-28].
+    #[must_use]
+    pub fn replica_information(&self, member: MemberId) -> Option<PeerHealth> {
+        self.replicas_information().into_iter().find(|health| health.member == member)
+    }
+
+    /// Asks the loop; `None` when it has ended. The loop never waits for a callback.
+    fn ask<T>(&self, note: impl FnOnce(mpsc::Sender<T>) -> Note) -> Option<T> {
+        let (sender, receiver) = mpsc::channel();
+        self.shared.mailbox.post(note(sender));
+        receiver.recv().ok()
+    }
+
+    /// The increments since the previous call [API-29].
+    #[must_use]
+    pub fn take_stats(&self) -> Stats {
+        self.shared.counters.snapshot(self.shared.clock.now(), self.shared.progress.executed())
+    }
+
+    /// Waits until the loop handles no more messages and timers; execution and fast reads go on. For tests [API-54].
+    /// Ignored inside callbacks and when it is paused already [HARD-546].
+    pub fn pause(&self) {
+        self.set_paused(true);
+    }
+
+    /// Ends a pause; ignored without one.
+    pub fn resume(&self) {
+        self.set_paused(false);
+    }
+
+    fn set_paused(&self, paused: bool) {
+        if inside_callback() {
+            tracing::error!("pause and resume must not be called from a callback");
+        } else if self.shared.is_running() {
+            // An answer means it is done; no answer, that the replica has ended.
+            let _ = self.ask(|done| Note::Pause(paused, done));
+        }
+    }
+
+    /// Ends the replica: passed decrees finish, what waits is aborted with `ShuttingDown`, then comes `shut_down`, then
+    /// all threads end and ports close [API-55] [PROTO-170]. Waits for that, except inside a callback, where it only
+    /// starts it [HARD-576]. May be repeated.
+    pub fn unload(&self) {
+        if matches!(self.shared.life(), Life::Starting) {
+            return;
+        }
+        self.shared.stop(StopReason::Unloaded);
+        if !inside_callback() {
+            self.shared.wait_for_end();
+        }
+    }
+
+    /// Waits until the replica has ended and says why. Must not be called from a callback, where it would wait for
+    /// itself: `None` there.
+    #[must_use]
+    pub fn wait(&self) -> Option<StopReason> {
+        (!inside_callback()).then(|| self.shared.wait_for_end())
+    }
+}

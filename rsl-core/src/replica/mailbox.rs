@@ -1,0 +1,129 @@
+//! What other threads tell the loop, and how they wake it.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+
+use parking_lot::Mutex;
+
+use super::PeerHealth;
+use crate::engine::{Input, Status, StopReason};
+use crate::types::{Decree, Node};
+
+/// One thing the loop is told.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all notes are inputs, and they live for one turn")]
+pub(super) enum Note {
+    /// For the engine.
+    Input(Input),
+    /// Somebody wants to see the engine's state.
+    Status(Sender<Status>),
+    /// Somebody wants to see the peers [API-28].
+    Health(Sender<Vec<PeerHealth>>),
+    /// The resolver has an answer.
+    Resolved(Node),
+    /// Stop handling messages and timers, or go on [PROTO-171].
+    Pause(bool, Sender<()>),
+    /// End the replica.
+    Stop(StopReason),
+}
+
+/// Inbox of the loop. Anyone posts; the loop takes everything at the start of a turn.
+#[derive(Default)]
+pub(super) struct Mailbox {
+    notes: Mutex<Vec<Note>>,
+    /// Somebody has woken the loop and it has not looked yet: saves the system call for all others.
+    signalled: AtomicBool,
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").field("notes", &self.notes).finish_non_exhaustive()
+    }
+}
+
+impl Mailbox {
+    /// Says how the loop is woken.
+    pub(super) fn connect(&self, wake: impl Fn() + Send + Sync + 'static) {
+        assert!(self.wake.set(Box::new(wake)).is_ok(), "a mailbox has one loop");
+    }
+
+    pub(super) fn post(&self, note: Note) {
+        self.notes.lock().push(note);
+        self.wake();
+    }
+
+    pub(super) fn input(&self, input: Input) {
+        self.post(Note::Input(input));
+    }
+
+    /// Reports execution progress; a report that nobody has seen yet is overwritten. The loop sees it in its next turn,
+    /// and is woken for it only when it is `urgent`.
+    pub(super) fn executed(&self, decree: Decree, save_state: bool, urgent: bool) {
+        let report = Input::Executed { decree, save_state };
+        let mut notes = self.notes.lock();
+        match notes.last_mut() {
+            Some(Note::Input(last @ Input::Executed { save_state: false, .. })) if !save_state => {
+                *last = report
+            }
+            _ => notes.push(Note::Input(report)),
+        }
+        drop(notes);
+        if urgent {
+            self.wake();
+        }
+    }
+
+    /// Wakes the loop, unless that is under way.
+    pub(super) fn wake(&self) {
+        if !self.signalled.swap(true, Ordering::AcqRel)
+            && let Some(wake) = self.wake.get()
+        {
+            wake();
+        }
+    }
+
+    /// Everything posted since the last call. What is posted during the call wakes the loop again.
+    pub(super) fn take(&self) -> Vec<Note> {
+        self.signalled.store(false, Ordering::Release);
+        std::mem::take(&mut *self.notes.lock())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU32;
+
+    /// Progress is coalesced, but a decree that asks for a checkpoint is reported by itself (contract of
+    /// `Input::Executed`), and one wake-up serves many posts [HARD-358].
+    #[test]
+    fn progress_is_coalesced_and_wake_ups_are_shared() {
+        let wakes = Arc::new(AtomicU32::new(0));
+        let mailbox = Mailbox::default();
+        let counter = Arc::clone(&wakes);
+        mailbox.connect(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        for decree in 1..=5 {
+            mailbox.executed(Decree(decree), decree == 3, true);
+        }
+        let seen: Vec<_> = mailbox
+            .take()
+            .into_iter()
+            .map(|note| match note {
+                Note::Input(Input::Executed { decree, save_state }) => (decree.0, save_state),
+                other => panic!("unexpected {other:?}"),
+            })
+            .collect();
+        assert_eq!(seen, [(2, false), (3, true), (5, false)]);
+        assert_eq!(wakes.load(Ordering::Relaxed), 1);
+        mailbox.executed(Decree(6), false, false);
+        assert_eq!(wakes.load(Ordering::Relaxed), 1);
+        mailbox.executed(Decree(7), false, true);
+        assert_eq!(wakes.load(Ordering::Relaxed), 2);
+    }
+}

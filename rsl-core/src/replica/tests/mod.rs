@@ -1,0 +1,3 @@
+//! Tests of the parts of a replica that work together.
+
+mod execution;
