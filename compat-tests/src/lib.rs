@@ -1,4 +1,5 @@
 //! Helpers shared by the golden-data tests and by xtask.
 
+pub mod damage;
 pub mod golden;
 pub mod xtask;

@@ -12,7 +12,8 @@ use super::log::{Body, ChecksumState, Entry, Found, Record};
 /// The fields of an object, in the order in which they are shown.
 pub(super) type Fields = Map<String, Value>;
 
-/// Bytes of each request that `requestHeads` shows.
+/// Requests whose first bytes `requestHeads` shows, and how many bytes.
+const HEADS: usize = 8;
 const HEAD: usize = 16;
 
 /// A ballot: `[id, member]`.
@@ -72,7 +73,7 @@ pub(super) fn insert_vote(fields: &mut Fields, vote: &Vote) {
     fields.insert("numRequests".into(), vote.request_count().into());
     fields.insert("requestLens".into(), vote.requests().map(|request| request.len()).collect());
     let head = |request: bytes::Bytes| hex::encode(&request[..request.len().min(HEAD)]);
-    fields.insert("requestHeads".into(), vote.requests().map(head).collect());
+    fields.insert("requestHeads".into(), vote.requests().take(HEADS).map(head).collect());
 }
 
 /// The state of the checksum, and the undefined bytes where there are any.

@@ -1,0 +1,117 @@
+//! Damaged directories: what `rsl inspect` says a legacy replica does with them is what it was seen to do, and what
+//! ours does is the same, unless a clause of the hardening asks for something else.
+//!
+//! Without golden data the tests count as ignored.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use compat_tests::damage::{CASES, Case, Files};
+use libtest_mimic::{Arguments, Failed, Trial};
+use migration::inspect::inspect_json;
+use migration::inspect::legacy::Members;
+use serde_json::Value;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    match compat_tests::golden::dir() {
+        Some(golden) => {
+            for version in [1, 4] {
+                trials.extend(recorded(&golden.join("corruption"), version));
+            }
+        }
+        None => trials.push(
+            Trial::test("recorded_cases", || Err("there is no golden data".into())).with_ignored_flag(true),
+        ),
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn json(path: &Path) -> Result<Value, Failed> {
+    let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?)
+}
+
+/// A test for each recorded case of a version, and one that all of them are there.
+fn recorded(dir: &Path, version: u16) -> Vec<Trial> {
+    let read = || -> Result<(Vec<Value>, Files), Failed> {
+        let recorded = json(&dir.join(format!("corruption_v{version}.json")))?;
+        let base = Files::read(&dir.join(format!("base_v{version}")))?;
+        Ok((recorded["cases"].as_array().cloned().unwrap_or_default(), base))
+    };
+    let (recorded, base) = match read() {
+        Ok(read) => read,
+        Err(error) => return vec![Trial::test(format!("v{version}"), move || Err(error))],
+    };
+    let base = Arc::new(base);
+    let mut trials = Vec::new();
+    for case in recorded {
+        let name = case["case"].as_str().unwrap_or_default().to_owned();
+        let base = base.clone();
+        trials.push(Trial::test(format!("v{version} {name}"), move || {
+            let known = CASES.iter().find(|known| known.name == name);
+            check(known.ok_or("a case that is not known here")?, &case, &base)
+        }));
+    }
+    let count = trials.len();
+    trials.push(Trial::test(format!("v{version} every case is recorded"), move || {
+        if count == CASES.len() { Ok(()) } else { Err(format!("{count} of {}", CASES.len()).into()) }
+    }));
+    trials
+}
+
+fn check(case: &Case, recorded: &Value, base: &Files) -> Result<(), Failed> {
+    let mut files = base.clone();
+    (case.damage)(&mut files);
+    let dir = tempfile::tempdir()?;
+    files.write(dir.path())?;
+    let (_, out) = inspect_json(dir.path(), Members::Passed, Vec::new())?;
+    let found: Value = serde_json::from_slice(&out)?;
+    let restart = &found["restart"];
+    let outcome = match recorded["outcome"].as_str() {
+        Some("started") => "started",
+        Some("INIT FAILED") => "init_failed",
+        Some(exit) if exit.starts_with("process exited") => "process_exits",
+        _ => return Err("an outcome that is not known here".into()),
+    };
+    if restart["legacy"] != outcome {
+        return Err(
+            format!("{} where {outcome} was seen: {}", restart["legacy"], restart["legacyNotes"]).into()
+        );
+    }
+    if outcome == "started" {
+        let status = &recorded["status"];
+        for name in [
+            "seq",
+            "maxAcceptedDecree",
+            "maxAcceptedBallot",
+            "maxBallot",
+            "checkpointedDecree",
+            "configNumber",
+        ] {
+            if restart["legacyState"][name] != status[name] {
+                return Err(format!(
+                    "{name}: {} where {} was seen",
+                    restart["legacyState"][name], status[name]
+                )
+                .into());
+            }
+        }
+        if restart["legacyState"]["logs"] != status["logs"] {
+            return Err(format!(
+                "logs: {} where {} was seen",
+                restart["legacyState"]["logs"], status["logs"]
+            )
+            .into());
+        }
+        if restart["defunct"] != status["defunct"] {
+            return Err(
+                format!("defunct: {} where {} was seen", restart["defunct"], status["defunct"]).into()
+            );
+        }
+    }
+    Ok(())
+}
