@@ -3,6 +3,9 @@
 //! | file | duty |
 //! |---|---|
 //! | `service.rs` | [`PacketService`]: one poll loop over listener, inbound and outbound connections |
+//! | `inbound.rs` | connections that peers opened: accepting and bounding them |
+//! | `outbound.rs` | connections to peers: connecting, writing, timeouts, reconnecting |
+//! | `deliver.rs` | payloads become events |
 //! | `connection.rs` | one packet connection, and the transport enum that TLS will extend |
 //! | `queue.rs` | packets on their way out |
 //! | `peer.rs` | health and outstanding packets of a peer |
@@ -14,7 +17,10 @@
 //! [`PacketService::wait`].
 
 mod connection;
+mod deliver;
+mod inbound;
 pub mod learn;
+mod outbound;
 mod peer;
 mod queue;
 mod service;
@@ -22,8 +28,9 @@ mod settings;
 mod socket;
 mod stats;
 
+pub use deliver::NetEvent;
 pub use peer::PeerHealth;
-pub use service::{NetEvent, PacketService, Waker};
+pub use service::{PacketService, Waker};
 pub use settings::NetSettings;
 pub use socket::BindRetry;
 pub use stats::NetStats;

@@ -7,49 +7,29 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bytes::Bytes;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 
 use super::connection::{Closed, Connection, ipv4};
+use super::deliver::NetEvent;
+use super::inbound::Inbound;
+use super::outbound::Outbound;
 use super::peer::{Peer, PeerKey, Skip};
 use super::queue::{Frame, Packet, SendQueue};
 use super::socket::{self, Service};
 use super::{NetSettings, NetStats, PeerHealth};
-use crate::engine::{ConnectionId, Destination, Direction, Origin, PeerLink};
+use crate::engine::{ConnectionId, Destination, PeerLink};
 use crate::types::{Instant, MemberId, Node};
-use crate::wire::{EncodeError, Message, MessageId, PACKET_HEADER_SIZE};
+use crate::wire::{EncodeError, Message, MessageId};
 
 const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
 /// Tokens of connections start here; they double as connection ids and are never reused.
 const FIRST_CONNECTION: usize = 2;
-/// Shortest time between two attempts to connect to one address [WIRE-26] [HARD-26].
-const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
-/// Pause after accepting has failed, for instance for want of descriptors [HARD-19].
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections accepted in one turn.
-const ACCEPT_BUDGET: usize = 64;
 /// Answers waiting on one connection.
 const MAX_ANSWERS: usize = 1024;
 /// Size of the read buffer that all connections share.
 const READ_BUFFER: usize = 64 * 1024;
-
-/// What the service tells its driver.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all events are messages, and they live for one turn")]
-pub enum NetEvent {
-    /// A decoded message from a packet whose checksum was right.
-    Message {
-        /// Where it came from.
-        from: Origin,
-        /// The message.
-        message: Message,
-    },
-    /// An attempt to connect to a peer failed or its connection broke: its name should be resolved again [PROTO-158].
-    /// At most once per second and peer.
-    Unreachable(MemberId),
-}
 
 /// Ends [`PacketService::wait`] early, from any thread.
 #[derive(Clone, Debug)]
@@ -64,23 +44,6 @@ impl Waker {
     }
 }
 
-#[derive(Debug)]
-struct Inbound {
-    connection: Connection,
-    queue: SendQueue,
-    heard: Instant,
-}
-
-#[derive(Debug)]
-struct Outbound {
-    connection: Option<Connection>,
-    queue: SendQueue,
-    /// Not before this time is another connection tried.
-    next_attempt: Instant,
-    /// The last attempt to connect.
-    last_attempt: Instant,
-}
-
 /// All packet connections of a replica: accepts, connects, deframes, decodes, queues and writes [WIRE-13..30].
 ///
 /// Driven by one thread, in this order: [`wait`](Self::wait) until something is ready, [`turn`](Self::turn) to read
@@ -88,24 +51,24 @@ struct Outbound {
 /// [`flush`](Self::flush). Everything but `wait` returns without blocking.
 #[derive(Debug)]
 pub struct PacketService {
-    settings: NetSettings,
-    poll: Poll,
-    ready: Events,
-    waker: Waker,
-    listener: TcpListener,
-    accept_ready: bool,
-    accept_after: Instant,
-    next_token: usize,
-    inbound: BTreeMap<usize, Inbound>,
-    inbound_addresses: BTreeMap<SocketAddrV4, usize>,
-    outbound: BTreeMap<SocketAddrV4, Outbound>,
-    outbound_tokens: BTreeMap<usize, SocketAddrV4>,
-    peers: Vec<Peer>,
-    configuration: u32,
-    next_peer: u64,
-    buffer: Vec<u8>,
-    unfinished: bool,
-    stats: NetStats,
+    pub(super) settings: NetSettings,
+    pub(super) poll: Poll,
+    pub(super) ready: Events,
+    pub(super) waker: Waker,
+    pub(super) listener: TcpListener,
+    pub(super) accept_ready: bool,
+    pub(super) accept_after: Instant,
+    pub(super) next_token: usize,
+    pub(super) inbound: BTreeMap<usize, Inbound>,
+    pub(super) inbound_addresses: BTreeMap<SocketAddrV4, usize>,
+    pub(super) outbound: BTreeMap<SocketAddrV4, Outbound>,
+    pub(super) outbound_tokens: BTreeMap<usize, SocketAddrV4>,
+    pub(super) peers: Vec<Peer>,
+    pub(super) configuration: u32,
+    pub(super) next_peer: u64,
+    pub(super) buffer: Vec<u8>,
+    pub(super) unfinished: bool,
+    pub(super) stats: NetStats,
 }
 
 impl PacketService {
@@ -305,12 +268,12 @@ impl PacketService {
         }
     }
 
-    fn new_key(&mut self) -> PeerKey {
+    pub(super) fn new_key(&mut self) -> PeerKey {
         self.next_peer += 1;
         PeerKey(self.next_peer)
     }
 
-    fn new_token(&mut self) -> Token {
+    pub(super) fn new_token(&mut self) -> Token {
         let token = Token(self.next_token);
         self.next_token += 1;
         token
@@ -323,13 +286,7 @@ impl PacketService {
             Ok(address) => {
                 peer.submitted(now);
                 let packet = Packet::new(frame, now + settings.send_timeout, Some(peer.key));
-                let fresh = || Outbound {
-                    connection: None,
-                    queue: SendQueue::default(),
-                    next_attempt: Instant::default(),
-                    last_attempt: Instant::default(),
-                };
-                self.outbound.entry(address).or_insert_with(fresh).queue.push(packet);
+                self.outbound.entry(address).or_default().queue.push(packet);
             }
             Err(reason) => {
                 self.stats.requests_skipped += 1;
@@ -362,446 +319,17 @@ impl PacketService {
         }
     }
 
-    fn read_outbound(&mut self, now: Instant, events: &mut Vec<NetEvent>) {
-        let addresses: Vec<SocketAddrV4> = self.outbound_tokens.values().copied().collect();
-        for address in addresses {
-            let Some(connection) = self.outbound.get_mut(&address).and_then(|out| out.connection.as_mut())
-            else {
-                continue;
-            };
-            if connection.connecting {
-                if !connection.readable && !connection.writable {
-                    continue;
-                }
-                match connection.finish_connecting() {
-                    Ok(true) => {
-                        self.stats.connected += 1;
-                        tracing::info!(%address, "connected to a peer");
-                    }
-                    Ok(false) => {
-                        (connection.readable, connection.writable) = (false, false);
-                        continue;
-                    }
-                    Err(error) => {
-                        self.outbound_broke(now, address, &error, events);
-                        continue;
-                    }
-                }
-            }
-            if connection.readable {
-                let origin = connection.origin();
-                let mut sink = Sink {
-                    origin,
-                    events,
-                    stats: &mut self.stats,
-                    peers: &mut self.peers,
-                    configuration: self.configuration,
-                    alert_size: self.settings.alert_size,
-                };
-                match connection.receive(&mut self.buffer, |payload| sink.deliver(&payload)) {
-                    Ok(count) => {
-                        self.stats.bytes_received += count as u64;
-                        self.unfinished |= connection.readable;
-                    }
-                    Err(error) => self.outbound_broke(now, address, &error, events),
-                }
-            }
-        }
-    }
-
-    fn read_inbound(&mut self, now: Instant, events: &mut Vec<NetEvent>) {
-        let mut closed = Vec::new();
-        for (&token, inbound) in &mut self.inbound {
-            let connection = &mut inbound.connection;
-            if !connection.readable {
-                continue;
-            }
-            let mut sink = Sink {
-                origin: connection.origin(),
-                events,
-                stats: &mut self.stats,
-                peers: &mut self.peers,
-                configuration: self.configuration,
-                alert_size: self.settings.alert_size,
-            };
-            inbound.heard = now;
-            match connection.receive(&mut self.buffer, |payload| sink.deliver(&payload)) {
-                Ok(count) => {
-                    self.stats.bytes_received += count as u64;
-                    self.unfinished |= connection.readable;
-                }
-                Err(error) => closed.push((token, error)),
-            }
-        }
-        for (token, error) in closed {
-            self.close_inbound(token, &error);
-        }
-    }
-
     /// Bytes held of incomplete packets.
-    fn held(&self) -> u64 {
+    pub(super) fn held(&self) -> u64 {
         self.connections().map(|connection| connection.buffered() as u64).sum()
     }
 
-    fn connections(&self) -> impl Iterator<Item = &Connection> {
+    pub(super) fn connections(&self) -> impl Iterator<Item = &Connection> {
         let outbound = self.outbound.values().filter_map(|outbound| outbound.connection.as_ref());
         self.inbound.values().map(|inbound| &inbound.connection).chain(outbound)
     }
 
-    fn is_peer(&self, ip: Ipv4Addr) -> bool {
+    pub(super) fn is_peer(&self, ip: Ipv4Addr) -> bool {
         self.peers.iter().any(|peer| peer.ip() == ip)
     }
-
-    /// Closes what holds most of too much memory, strangers first [HARD-1]. Outbound connections count, but each
-    /// holds at most one packet and there are few of them: they stay.
-    fn bound_memory(&mut self) {
-        while self.held() > self.settings.receive_memory {
-            let weight = |(&token, inbound): (&usize, &Inbound)| {
-                let stranger = !self.is_peer(*inbound.connection.remote.ip());
-                let held = inbound.connection.buffered();
-                (held > 0).then_some((stranger, held, token))
-            };
-            let Some((_, _, token)) = self.inbound.iter().filter_map(weight).max() else {
-                return;
-            };
-            self.stats.refused += 1;
-            self.close_inbound(token, &Closed::Evicted);
-        }
-    }
-
-    fn accept(&mut self, now: Instant) {
-        let mut budget = ACCEPT_BUDGET;
-        while self.accept_ready && now >= self.accept_after {
-            if budget == 0 {
-                self.unfinished = true;
-                return;
-            }
-            budget -= 1;
-            match self.listener.accept() {
-                Ok((socket, remote)) => match ipv4(remote) {
-                    Some(remote) => self.admit(now, socket, remote),
-                    None => self.stats.refused += 1,
-                },
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.accept_ready = false,
-                Err(error) if is_passing(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections");
-                    self.accept_after = now + ACCEPT_PAUSE;
-                }
-            }
-        }
-    }
-
-    fn admit(&mut self, now: Instant, socket: TcpStream, remote: SocketAddrV4) {
-        if self.inbound_addresses.contains_key(&remote) || !self.make_room(*remote.ip()) {
-            self.stats.refused += 1;
-            tracing::debug!(%remote, "connection refused");
-            return;
-        }
-        let token = self.new_token();
-        let limit = self.settings.packet_limit;
-        let registry = self.poll.registry();
-        let connection = socket
-            .set_nodelay(true)
-            .and_then(|()| Connection::new(socket, registry, token, Direction::Inbound, remote, limit));
-        match connection {
-            Ok(connection) => {
-                tracing::debug!(%remote, connection = token.0, "connection accepted");
-                self.stats.accepted += 1;
-                self.inbound_addresses.insert(remote, token.0);
-                self.inbound.insert(token.0, Inbound { connection, queue: SendQueue::default(), heard: now });
-            }
-            Err(error) => tracing::debug!(%remote, %error, "accepted connection failed"),
-        }
-    }
-
-    /// Makes room for one more connection from `ip`: a peer displaces the stranger that was silent longest.
-    fn make_room(&mut self, ip: Ipv4Addr) -> bool {
-        if self.inbound.len() < self.settings.max_inbound {
-            return true;
-        }
-        if !self.is_peer(ip) {
-            return false;
-        }
-        let strangers =
-            self.inbound.iter().filter(|(_, inbound)| !self.is_peer(*inbound.connection.remote.ip()));
-        match strangers.map(|(&token, inbound)| (inbound.heard, token)).min() {
-            Some((_, token)) => {
-                self.close_inbound(token, &Closed::Evicted);
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn close_inbound(&mut self, token: usize, reason: &Closed) {
-        let Some(mut inbound) = self.inbound.remove(&token) else {
-            return;
-        };
-        let remote = inbound.connection.remote;
-        self.inbound_addresses.remove(&remote);
-        // [WIRE-19] [WIRE-27]: the socket closes in both directions, answers not yet written are lost.
-        self.stats.answers_dropped += inbound.queue.clear().len() as u64;
-        if matches!(reason, Closed::Packet(_)) {
-            self.stats.malformed_packets += 1;
-        }
-        tracing::debug!(%remote, connection = token, %reason, "inbound connection closed");
-    }
-
-    /// An outbound connection is gone: what is queued waits for the next one [WIRE-25].
-    fn outbound_broke(
-        &mut self,
-        now: Instant,
-        address: SocketAddrV4,
-        reason: &Closed,
-        events: &mut Vec<NetEvent>,
-    ) {
-        let Some(outbound) = self.outbound.get_mut(&address) else {
-            return;
-        };
-        // Without one, the attempt failed before there was a socket.
-        if let Some(connection) = outbound.connection.take() {
-            if let Ok(token) = usize::try_from(connection.id.0) {
-                self.outbound_tokens.remove(&token);
-            }
-            outbound.queue.rewind();
-            // [WIRE-26] [HARD-26]
-            outbound.next_attempt = if connection.connecting {
-                self.stats.connect_failures += 1;
-                now + RECONNECT_PAUSE
-            } else {
-                now.max(outbound.last_attempt + RECONNECT_PAUSE)
-            };
-        }
-        if matches!(reason, Closed::Packet(_)) {
-            self.stats.malformed_packets += 1;
-        }
-        self.report_unreachable(now, address, reason, events);
-    }
-
-    fn report_unreachable(
-        &mut self,
-        now: Instant,
-        address: SocketAddrV4,
-        reason: &Closed,
-        events: &mut Vec<NetEvent>,
-    ) {
-        for peer in self.peers.iter_mut().filter(|peer| peer.address() == Some(address)) {
-            if peer.report_unreachable(now) {
-                tracing::info!(peer = %peer.node.id, %address, %reason, "no connection to a peer");
-                events.push(NetEvent::Unreachable(peer.node.id));
-            }
-        }
-        self.forget_unused();
-    }
-
-    /// Forgets addresses that no peer uses, unless a connection or a packet is left [WIRE-17].
-    fn forget_unused(&mut self) {
-        let used: Vec<SocketAddrV4> = self.peers.iter().filter_map(Peer::address).collect();
-        self.outbound.retain(|address, outbound| {
-            outbound.connection.is_some() || !outbound.queue.is_empty() || used.contains(address)
-        });
-    }
-
-    /// Serves the send timeouts [WIRE-23] [WIRE-24].
-    fn expire(&mut self, now: Instant, events: &mut Vec<NetEvent>) {
-        for inbound in self.inbound.values_mut() {
-            self.stats.packets_timed_out += inbound.queue.expire(now) as u64;
-        }
-        let is_due = |out: &Outbound| out.queue.deadline().is_some_and(|deadline| deadline <= now);
-        let due: Vec<SocketAddrV4> =
-            self.outbound.iter().filter(|(_, out)| is_due(out)).map(|(&address, _)| address).collect();
-        for address in due {
-            let packets = self.outbound.get_mut(&address).map(|out| out.queue.clear()).unwrap_or_default();
-            for packet in packets {
-                let peer = self.peers.iter_mut().find(|peer| packet.owner == Some(peer.key));
-                let late = packet.deadline <= now;
-                if late {
-                    self.stats.packets_timed_out += 1;
-                } else {
-                    self.stats.packets_aborted += 1;
-                }
-                let Some(peer) = peer else { continue };
-                if !late {
-                    peer.finished(now);
-                } else if peer.timed_out(now) {
-                    tracing::warn!(peer = %peer.node.id, %address, "peer marked failed");
-                }
-            }
-            self.outbound_broke(now, address, &Closed::Timeout, events);
-        }
-    }
-
-    /// Writes every queue and opens the connections that are wanted.
-    fn write(&mut self, now: Instant, events: &mut Vec<NetEvent>) {
-        let mut done = Vec::new();
-        let addresses: Vec<SocketAddrV4> = self
-            .outbound
-            .iter()
-            .filter(|(_, out)| !out.queue.is_empty())
-            .map(|(&address, _)| address)
-            .collect();
-        for address in addresses {
-            if let Err(error) = self.write_outbound(now, address, &mut done) {
-                self.outbound_broke(now, address, &error, events);
-            }
-        }
-        self.stats.packets_sent += done.len() as u64;
-        for packet in &done {
-            if let Some(peer) = self.peers.iter_mut().find(|peer| packet.owner == Some(peer.key)) {
-                peer.sent(now);
-            }
-        }
-        done.clear();
-        let mut closed = Vec::new();
-        for (&token, inbound) in &mut self.inbound {
-            if inbound.queue.is_empty() {
-                continue;
-            }
-            match inbound.connection.transmit(&mut inbound.queue, &mut done) {
-                Ok(()) => self.unfinished |= inbound.connection.writable && !inbound.queue.is_empty(),
-                Err(error) => closed.push((token, error)),
-            }
-        }
-        self.stats.packets_sent += done.len() as u64;
-        for (token, error) in closed {
-            self.close_inbound(token, &error);
-        }
-    }
-
-    fn write_outbound(
-        &mut self,
-        now: Instant,
-        address: SocketAddrV4,
-        done: &mut Vec<Packet>,
-    ) -> Result<(), Closed> {
-        let Some(outbound) = self.outbound.get_mut(&address) else {
-            return Ok(());
-        };
-        match &mut outbound.connection {
-            Some(connection) if connection.connecting => Ok(()),
-            Some(connection) => {
-                connection.transmit(&mut outbound.queue, done)?;
-                self.unfinished |= connection.writable && !outbound.queue.is_empty();
-                Ok(())
-            }
-            None if now >= outbound.next_attempt => self.dial(now, address),
-            None => Ok(()),
-        }
-    }
-
-    fn dial(&mut self, now: Instant, address: SocketAddrV4) -> Result<(), Closed> {
-        let token = self.new_token();
-        let Some(outbound) = self.outbound.get_mut(&address) else {
-            return Ok(());
-        };
-        outbound.last_attempt = now;
-        outbound.next_attempt = now + RECONNECT_PAUSE;
-        let connection = socket::connect(*self.settings.address.ip(), address).and_then(|socket| {
-            let socket = TcpStream::from_std(socket);
-            let limit = self.settings.packet_limit;
-            Connection::new(socket, self.poll.registry(), token, Direction::Outbound, address, limit)
-        });
-        match connection {
-            Ok(connection) => {
-                outbound.connection = Some(connection);
-                self.outbound_tokens.insert(token.0, address);
-                Ok(())
-            }
-            Err(error) => {
-                self.stats.connect_failures += 1;
-                Err(error.into())
-            }
-        }
-    }
-}
-
-/// Where the payloads of one connection go.
-struct Sink<'a> {
-    origin: Origin,
-    events: &'a mut Vec<NetEvent>,
-    stats: &'a mut NetStats,
-    peers: &'a mut [Peer],
-    configuration: u32,
-    alert_size: Option<u64>,
-}
-
-impl Sink<'_> {
-    fn deliver(&mut self, payload: &Bytes) {
-        let (from, stats) = (self.origin, &mut *self.stats);
-        stats.packets_received += 1;
-        let size = (PACKET_HEADER_SIZE + payload.len()) as u64;
-        if self.alert_size.is_some_and(|alert| size > alert) {
-            stats.alerts += 1;
-            tracing::warn!(from = %from.address, size, "packet above the alert size");
-        }
-        let message = match Message::decode_packet_payload(payload) {
-            Ok(message) => message,
-            Err(error) => {
-                stats.malformed_messages += 1;
-                tracing::debug!(from = %from.address, %error, "malformed message dropped");
-                return;
-            }
-        };
-        if from.direction == Direction::Outbound && !is_answer(message.id()) {
-            stats.unexpected_messages += 1;
-            tracing::debug!(from = %from.address, id = ?message.id(), "message on an outbound connection dropped");
-            return;
-        }
-        stats.messages_received += 1;
-        if proves_health(message.id()) && message.header().configuration == self.configuration {
-            let member = message.header().member;
-            let is_sender = |peer: &&mut Peer| peer.node.id == member && peer.ip() == *from.address.ip();
-            if let Some(peer) = self.peers.iter_mut().find(is_sender) {
-                peer.heard();
-            }
-        }
-        self.events.push(NetEvent::Message { from, message });
-    }
-}
-
-/// Whether a message may arrive on a connection that this replica opened [WIRE-10] [PROTO-35].
-const fn is_answer(id: MessageId) -> bool {
-    match id {
-        MessageId::VoteAccepted
-        | MessageId::PrepareAccepted
-        | MessageId::NotAccepted
-        | MessageId::StatusResponse
-        | MessageId::DefunctConfiguration
-        | MessageId::Join
-        | MessageId::JoinRequest => true,
-        MessageId::Vote
-        | MessageId::Prepare
-        | MessageId::StatusQuery
-        | MessageId::FetchVotes
-        | MessageId::FetchCheckpoint
-        | MessageId::ReconfigurationDecision
-        | MessageId::Bootstrap => false,
-    }
-}
-
-/// Whether a message takes the tests of WIRE-102, which a failed peer leaves healthy [WIRE-29].
-const fn proves_health(id: MessageId) -> bool {
-    match id {
-        MessageId::Vote
-        | MessageId::VoteAccepted
-        | MessageId::Prepare
-        | MessageId::PrepareAccepted
-        | MessageId::NotAccepted
-        | MessageId::StatusResponse
-        | MessageId::ReconfigurationDecision => true,
-        MessageId::StatusQuery
-        | MessageId::FetchVotes
-        | MessageId::FetchCheckpoint
-        | MessageId::DefunctConfiguration
-        | MessageId::Join
-        | MessageId::JoinRequest
-        | MessageId::Bootstrap => false,
-    }
-}
-
-/// Errors of accept that concern only the connection that was to be accepted.
-fn is_passing(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
