@@ -112,6 +112,14 @@ impl Connection {
         self.decoder.buffered()
     }
 
+    /// No delay, keep-alive, linger.
+    #[cfg(test)]
+    pub(super) fn socket_options(&self) -> (bool, bool, Option<std::time::Duration>) {
+        let Stream::Plain(socket) = &self.stream;
+        let socket = socket2::SockRef::from(socket);
+        (socket.tcp_nodelay().unwrap(), socket.keepalive().unwrap(), socket.linger().unwrap())
+    }
+
     /// After an event on a connecting socket: is the connection there? `Ok(false)` = not yet.
     pub(super) fn finish_connecting(&mut self) -> Result<bool, Closed> {
         let socket = self.stream.socket();

@@ -87,12 +87,15 @@ impl PacketService {
                 },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.accept_ready = false,
                 Err(error) if is_passing(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections");
-                    self.accept_after = now + ACCEPT_PAUSE;
-                }
+                Err(error) => self.accept_failed(now, &error),
             }
         }
+    }
+
+    /// Waits before accepting again, for instance until there are descriptors [HARD-19].
+    pub(super) fn accept_failed(&mut self, now: Instant, error: &io::Error) {
+        tracing::warn!(%error, "cannot accept connections");
+        self.accept_after = now + ACCEPT_PAUSE;
     }
 
     pub(super) fn admit(&mut self, now: Instant, socket: TcpStream, remote: SocketAddrV4) {

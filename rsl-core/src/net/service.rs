@@ -329,6 +329,12 @@ impl PacketService {
         self.inbound.values().map(|inbound| &inbound.connection).chain(outbound)
     }
 
+    /// The options of every connection's socket.
+    #[cfg(test)]
+    pub(super) fn socket_options(&self) -> Vec<(bool, bool, Option<Duration>)> {
+        self.connections().map(Connection::socket_options).collect()
+    }
+
     pub(super) fn is_peer(&self, ip: Ipv4Addr) -> bool {
         self.peers.iter().any(|peer| peer.ip() == ip)
     }

@@ -16,3 +16,6 @@ mod votes;
 pub use client::{LearnCanceller, LearnError, LearnStream, LearnTimeouts, open, status};
 pub use server::{LearnServer, LearnSettings, LearnSource, Segment};
 pub use votes::{StreamError, VoteStream};
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::net::{Shutdown, SocketAddrV4, TcpStream};
+use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -141,6 +141,12 @@ impl LearnServer {
     pub fn local_address(&self) -> SocketAddrV4 {
         self.address
     }
+
+    /// How many connections are being served.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections.lock().len()
+    }
 }
 
 impl Drop for LearnServer {
@@ -213,46 +219,65 @@ impl Acceptor {
 
     /// Accepts while there is room; returns how long to wait when nothing will wake us.
     fn accept(&mut self) -> Option<Duration> {
-        while !self.shared.stopping.load(Ordering::Acquire)
-            && self.shared.connections.lock().len() < self.settings.max_connections
-        {
-            match self.listener.accept() {
-                Ok((stream, remote)) => {
-                    let stream = TcpStream::from(stream);
-                    if let Some(remote) = ipv4(remote)
-                        && let Err(error) = self.serve(stream, remote)
-                    {
-                        tracing::warn!(%remote, %error, "learn connection not served");
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept learn connections");
-                    return Some(ACCEPT_PAUSE);
-                }
+        let shared = Arc::clone(&self.shared);
+        let most = self.settings.max_connections;
+        let room = || !shared.stopping.load(Ordering::Acquire) && shared.connections.lock().len() < most;
+        let Acceptor { listener, settings, source, next, .. } = self;
+        let serve = |stream: TcpStream, remote| {
+            *next += 1;
+            if let Err(error) = serve(stream, remote, *next, &shared, settings, source) {
+                tracing::warn!(%remote, %error, "learn connection not served");
             }
-        }
-        None
-    }
-
-    fn serve(&mut self, stream: TcpStream, remote: SocketAddrV4) -> io::Result<()> {
-        stream.set_nonblocking(false)?;
-        self.next += 1;
-        let slot = Slot { shared: Arc::clone(&self.shared), number: self.next };
-        self.shared.connections.lock().insert(slot.number, stream.try_clone()?);
-        let (settings, source) = (self.settings.clone(), Arc::clone(&self.source));
-        let work = move || {
-            let slot = slot;
-            match answer(stream, remote, &settings, &*source) {
-                Ok(()) => {}
-                Err(error) => tracing::debug!(%remote, %error, "learn request failed"),
-            }
-            drop(slot);
         };
-        std::thread::Builder::new().name("rsl-learn".to_owned()).spawn(work).map(drop)
+        accept_all(room, || listener.accept().map(|(stream, remote)| (stream.into(), remote)), serve)
     }
 }
 
+/// Accepts and serves while there is room; returns the pause after a failure, `None` when the next event tells.
+pub(super) fn accept_all(
+    room: impl Fn() -> bool,
+    mut accept: impl FnMut() -> io::Result<(TcpStream, SocketAddr)>,
+    mut serve: impl FnMut(TcpStream, SocketAddrV4),
+) -> Option<Duration> {
+    while room() {
+        match accept() {
+            Ok((stream, remote)) => {
+                if let Some(remote) = ipv4(remote) {
+                    serve(stream, remote);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept learn connections");
+                return Some(ACCEPT_PAUSE);
+            }
+        }
+    }
+    None
+}
+
+/// Starts the thread that serves a connection.
+fn serve(
+    stream: TcpStream,
+    remote: SocketAddrV4,
+    number: u64,
+    shared: &Arc<Shared>,
+    settings: &LearnSettings,
+    source: &Arc<dyn LearnSource>,
+) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    let handle = stream.try_clone()?;
+    let slot = Slot { shared: Arc::clone(shared), number };
+    shared.connections.lock().insert(number, handle);
+    let (settings, source) = (settings.clone(), Arc::clone(source));
+    let work = move || {
+        if let Err(error) = answer(stream, remote, &settings, &*source) {
+            tracing::debug!(%remote, %error, "learn request failed");
+        }
+        drop(slot);
+    };
+    std::thread::Builder::new().name("rsl-learn".to_owned()).spawn(work).map(drop)
+}
 /// Serves one connection.
 fn answer(
     mut stream: TcpStream,
