@@ -39,6 +39,10 @@ pub struct Origin {
 
 /// One thing the engine is told.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once, from the driver into the turn; a box would cost an allocation per message"
+)]
 pub enum Input {
     /// A decoded message whose packet checksum was right. The message checksum of a vote is verified by the engine.
     Message {

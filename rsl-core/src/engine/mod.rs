@@ -2,14 +2,29 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod acceptor;
+mod checkpointing;
 mod core;
 mod effect;
+mod election;
+mod execution;
 mod input;
+mod invariants;
+mod learner;
+mod log_book;
+mod membership;
 mod outbox;
+mod prng;
+mod proposer;
+mod receive;
 mod recovered;
 mod settings;
+mod vote_cache;
 
-pub use self::core::{Engine, Role, Status};
+#[cfg(test)]
+mod tests;
+
+pub use self::core::{Engine, PeerVote, Role, Status};
 pub use effect::{
     AbortReason, AppendSeq, Apply, ChangeToken, Destination, Effect, FetchId, FetchKind, Question,
     QuestionId, Report, RequestToken, SaveRequest, StopReason,
@@ -18,5 +33,6 @@ pub use input::{
     Answer, Command, ConnectionId, Direction, FetchOutcome, Input, Origin, PeerLink, Request, SaveOutcome,
 };
 pub use outbox::Outbox;
+pub use prng::Prng;
 pub use recovered::{CheckpointInfo, LogFileInfo, Recovered};
 pub use settings::Settings;

@@ -14,7 +14,7 @@ impl Prng {
     }
 
     /// The next 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -24,7 +24,7 @@ impl Prng {
 
     /// A number in `0..bound`; 0 for bound 0. The bias is below 2^-32 for the bounds used here.
     pub fn below(&mut self, bound: u64) -> u64 {
-        let wide = u128::from(self.next()) * u128::from(bound);
+        let wide = u128::from(self.next_u64()) * u128::from(bound);
         u64::try_from(wide >> 64).unwrap_or(0)
     }
 
@@ -74,7 +74,7 @@ mod tests {
     /// Different seeds give different sequences, the same seed the same one [HARD-355].
     #[test]
     fn the_seed_decides() {
-        let sequence = |seed| (0..4).map(|_| Prng::new(seed).next()).collect::<Vec<_>>();
+        let sequence = |seed| (0..4).map(|_| Prng::new(seed).next_u64()).collect::<Vec<_>>();
         assert_eq!(sequence(5), sequence(5));
         assert_ne!(sequence(5), sequence(6));
     }

@@ -35,6 +35,8 @@ pub struct Settings {
     pub vote_max_outstanding_interval: Duration,
     /// Period of a primary's search for a checkpoint to copy. Legacy: m_cPQueryRetryIntervalSec.
     pub checkpoint_query_interval: Duration,
+    /// Period of the invitations to a new configuration. Legacy: m_joinMessagesIntervalSec.
+    pub join_messages_interval: Duration,
     /// Time between checkpoints; zero = by log size only. Legacy: m_maxCheckpointIntervalSec.
     pub max_checkpoint_interval: Duration,
     /// Log size in bytes at which a new file is started. Legacy: m_maxLogLenMB.

@@ -191,6 +191,12 @@ impl Vote {
         self.relinquish
     }
 
+    /// Whether it proposes nothing: neither requests nor members.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.request_count == 0 && self.reconfiguration.is_none()
+    }
+
     /// Number of requests.
     #[must_use]
     pub const fn request_count(&self) -> u32 {

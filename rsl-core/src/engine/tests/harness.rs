@@ -1,0 +1,420 @@
+//! What the engine tests share: messages to feed, one engine with its effects performed in memory, and a cluster of them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::engine::{
+    AbortReason, Answer, Apply, Command, ConnectionId, Destination, Direction, Effect, Engine, FetchKind,
+    FetchOutcome, Input, LogFileInfo, Origin, Outbox, PeerLink, Question, Recovered, Request, RequestToken,
+    Settings, StopReason,
+};
+use crate::format::Record;
+use crate::types::{
+    Ballot, Configuration, Decree, Instant, MemberId, MemberSet, Node, Position, ProtocolVersion,
+};
+use crate::wire::{Header, Message, Prepare, Vote, VoteContent};
+
+pub(super) fn id(number: u64) -> MemberId {
+    MemberId::from_number(number)
+}
+
+pub(super) fn ip(number: u64) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 0, u8::try_from(number).unwrap())
+}
+
+pub(super) fn ballot(number: u32, member: u64) -> Ballot {
+    Ballot::new(number, id(member))
+}
+
+pub(super) fn at(decree: u64, number: u32, member: u64) -> Position {
+    Position::new(Decree(decree), ballot(number, member))
+}
+
+pub(super) fn members(numbers: impl IntoIterator<Item = u64>) -> Arc<MemberSet> {
+    let node = |number| Node {
+        id: id(number),
+        ip: ip(number),
+        rsl_port: 20000,
+        learn_port: 0,
+        app_port: 0,
+        host_name: Bytes::new(),
+    };
+    Arc::new(MemberSet { nodes: numbers.into_iter().map(node).collect(), cookie: Bytes::new() })
+}
+
+pub(super) fn configuration(numbers: impl IntoIterator<Item = u64>) -> Configuration {
+    Configuration { number: 1, initial_decree: Decree::ZERO, members: members(numbers) }
+}
+
+pub(super) fn settings(member: u64) -> Settings {
+    Settings {
+        member: id(member),
+        learn_port: 20001,
+        version: ProtocolVersion::V6,
+        new_leader_grace_period: Duration::from_secs(15),
+        heartbeat_interval: Duration::from_secs(2),
+        election_delay: Duration::from_secs(10),
+        election_randomize_percent: 10,
+        max_election_randomize: Duration::from_secs(1),
+        initialize_retry_interval: Duration::from_secs(1),
+        prepare_retry_interval: Duration::from_secs(1),
+        vote_retry_interval: Duration::from_secs(3),
+        receive_timeout: Duration::from_secs(5),
+        vote_max_outstanding_interval: Duration::from_secs(480),
+        checkpoint_query_interval: Duration::from_secs(5),
+        join_messages_interval: Duration::from_secs(1),
+        max_checkpoint_interval: Duration::ZERO,
+        max_log_len: 1 << 20,
+        log_len_randomize_percent: 0,
+        max_cache_len: 50 << 20,
+        max_vote_len: 100 << 20,
+        promote_while_catching_up: false,
+        use_global_accept_flag: true,
+    }
+}
+
+/// A vote of `member` in configuration 1 with one request (or none, for an empty text).
+pub(super) fn vote(position: Position, member: u64, request: &'static str) -> Vote {
+    let header = Header::new(ProtocolVersion::V6, id(member), position.decree, 1, position.ballot);
+    let requests = if request.is_empty() { vec![] } else { vec![Bytes::from_static(request.as_bytes())] };
+    Vote::new(header, &VoteContent { requests, ..VoteContent::default() }).unwrap()
+}
+
+pub(super) fn header(position: Position, member: u64) -> Header {
+    Header::new(ProtocolVersion::V6, id(member), position.decree, 1, position.ballot)
+}
+
+pub(super) fn prepare(position: Position, member: u64) -> Message {
+    Message::Prepare(Prepare { header: header(position, member), cookie: Bytes::new() })
+}
+
+/// The start of a replica that holds `accepted` (its value is `request`) and has promised `promised`.
+pub(super) fn recovered(set: &Configuration, accepted: Position, promised: Ballot) -> Recovered {
+    let decree = accepted.decree;
+    let votes = (accepted.ballot != Ballot::EMPTY).then_some((Decree::ZERO, decree));
+    Recovered {
+        accepted: vote(accepted, 9, if votes.is_some() { "held" } else { "" }),
+        promised,
+        executed: decree.previous(),
+        state_configuration: set.clone(),
+        voting_configuration: set.clone(),
+        checkpoint: None,
+        defunct: 0,
+        relearn: None,
+        checkpoint_lag: Duration::ZERO,
+        logs: vec![LogFileInfo { name: Decree::ZERO, votes, len: 512 }],
+    }
+}
+
+pub(super) fn origin(member: u64) -> Origin {
+    Origin {
+        connection: ConnectionId(member),
+        direction: Direction::Inbound,
+        address: SocketAddrV4::new(ip(member), 50000),
+    }
+}
+
+/// One engine whose log is durable at once, whose application executes at once and agrees to everything.
+pub(super) struct Bench {
+    pub(super) engine: Engine,
+    pub(super) now: Instant,
+    pub(super) may_lead: bool,
+    /// Messages it has sent, released by the gate.
+    pub(super) sent: Vec<(Destination, Message)>,
+    pub(super) log: Vec<Record>,
+    pub(super) applied: Vec<Apply>,
+    pub(super) disconnected: Vec<ConnectionId>,
+    pub(super) fetches: VecDeque<Effect>,
+    pub(super) stopped: Option<StopReason>,
+    outbox: Outbox,
+}
+
+impl Bench {
+    pub(super) fn new(settings: Settings, disk: Recovered, seed: u64) -> Bench {
+        let now = Instant(1_000_000_000);
+        let engine = Engine::recover(settings, disk, seed, now);
+        let mut bench = Bench {
+            engine,
+            now,
+            may_lead: true,
+            sent: Vec::new(),
+            log: Vec::new(),
+            applied: Vec::new(),
+            disconnected: Vec::new(),
+            fetches: VecDeque::new(),
+            stopped: None,
+            outbox: Outbox::default(),
+        };
+        bench.give(vec![]);
+        bench
+    }
+
+    /// A secondary of three members, 1 (itself) to 3: holds `accepted`, has promised `promised`.
+    pub(super) fn secondary(accepted: Position, promised: Ballot) -> Bench {
+        let set = configuration([1, 2, 3]);
+        let mut bench = Bench::new(settings(1), recovered(&set, accepted, promised), 1);
+        // A status round with a young answer: nobody is ahead and it is not time for an election.
+        let query = bench.engine.status().accepted;
+        bench.receive(2, status_response(accepted, query, 2, 0));
+        assert_eq!(bench.engine.role(), crate::engine::Role::Secondary);
+        bench.sent.clear();
+        bench
+    }
+
+    pub(super) fn receive(&mut self, from: u64, message: Message) {
+        self.give(vec![Input::Message { from: origin(from), message }]);
+    }
+
+    pub(super) fn receive_all(&mut self, messages: Vec<(u64, Message)>) {
+        let input = |(from, message)| Input::Message { from: origin(from), message };
+        self.give(messages.into_iter().map(input).collect());
+    }
+
+    pub(super) fn command(&mut self, command: Command) {
+        self.give(vec![Input::Command(command)]);
+    }
+
+    pub(super) fn replicate(&mut self, token: u64, request: &'static str) {
+        let payload = Bytes::from_static(request.as_bytes());
+        let token = RequestToken(token);
+        self.command(Command::Replicate(vec![Request {
+            payload,
+            token,
+            exclusive: false,
+            last_decree: false,
+        }]));
+    }
+
+    /// Lets time pass up to `by`, with a turn at every deadline.
+    pub(super) fn wait(&mut self, by: Duration) {
+        let end = self.now + by;
+        while let Some(due) = self.engine.deadline().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.give(vec![]);
+        }
+        self.now = end;
+        self.give(vec![]);
+    }
+
+    pub(super) fn give(&mut self, inputs: Vec<Input>) {
+        let mut inputs = inputs;
+        for turn in 0.. {
+            assert!(turn < 100, "the engine comes to rest");
+            let mut effects = Vec::new();
+            self.engine.turn(self.now, std::mem::take(&mut inputs), &mut effects);
+            for effect in effects {
+                self.perform(effect, &mut inputs);
+            }
+            let pending = self.engine.deadline().is_some_and(|due| due <= self.now);
+            if inputs.is_empty() && !pending {
+                return;
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect, inputs: &mut Vec<Input>) {
+        match effect {
+            Effect::Append { seq, record, .. } => {
+                self.log.push(record);
+                inputs.push(Input::Appended { through: seq });
+                self.sent.extend(self.outbox.appended(seq));
+            }
+            Effect::Send { to, message, after } => self.sent.extend(self.outbox.submit(to, message, after)),
+            Effect::Disconnect(connection) => self.disconnected.push(connection),
+            Effect::Ask { question, ask } => {
+                let answer = match ask {
+                    Question::CanBecomePrimary => Answer::MayLead(self.may_lead.then(Bytes::new)),
+                    Question::AcceptMessage { .. } => Answer::Accept(true),
+                };
+                inputs.push(Input::Answered { question, answer });
+            }
+            Effect::Apply(apply) => {
+                if let Apply::Execute { vote, .. } = &apply {
+                    inputs.push(Input::Executed { decree: vote.decree(), save_state: false });
+                }
+                self.applied.push(apply);
+            }
+            fetch @ Effect::Fetch { .. } => self.fetches.push_back(fetch),
+            Effect::Stop(reason) => self.stopped = Some(reason),
+            Effect::CancelFetch(_)
+            | Effect::Peers(_)
+            | Effect::CleanUp { .. }
+            | Effect::PersistDefunct { .. }
+            | Effect::Voted { .. }
+            | Effect::Report(_) => {}
+        }
+    }
+
+    /// What was sent since the last call, in short form.
+    pub(super) fn said(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.sent).iter().map(|(to, message)| said(to, message)).collect()
+    }
+
+    /// The tokens that ended, with how.
+    pub(super) fn ended(&self) -> Vec<(u64, Option<AbortReason>)> {
+        let mut ended = Vec::new();
+        for apply in &self.applied {
+            match apply {
+                Apply::Execute { tokens, .. } => ended.extend(tokens.iter().map(|token| (token.0, None))),
+                Apply::Abort { token, reason } => ended.push((token.0, Some(*reason))),
+                _ => {}
+            }
+        }
+        ended
+    }
+}
+
+fn said(to: &Destination, message: &Message) -> String {
+    let to = match to {
+        Destination::AllPeers => "all".to_owned(),
+        Destination::Peer(member) => format!("peer {member}"),
+        Destination::Connection(connection) => format!("{}", connection.0),
+    };
+    format!("{to}: {:?} {}", message.id(), message.header().position())
+}
+
+pub(super) fn status_response(position: Position, query: Position, member: u64, min: u64) -> Message {
+    Message::StatusResponse(crate::wire::StatusResponse {
+        header: header(position, member),
+        query,
+        last_received_ago: 0,
+        log: crate::wire::LogRange { min_decree_in_log: Decree(min), ..Default::default() },
+        max_ballot: position.ballot,
+        state: 2,
+    })
+}
+
+/// Engines that talk to each other over a perfect wire with one tick of delay; cut members neither send nor receive.
+pub(super) struct Cluster {
+    pub(super) benches: BTreeMap<u64, Bench>,
+    pub(super) cut: Vec<u64>,
+}
+
+impl Cluster {
+    pub(super) fn new(count: u64, adjust: impl Fn(u64, &mut Settings)) -> Cluster {
+        let set = configuration(1..=count);
+        let bench = |member| {
+            let mut settings = settings(member);
+            adjust(member, &mut settings);
+            let disk = recovered(&set, Position::new(Decree::ZERO, Ballot::EMPTY), Ballot::EMPTY);
+            (member, Bench::new(settings, disk, member))
+        };
+        Cluster { benches: (1..=count).map(bench).collect(), cut: Vec::new() }
+    }
+
+    /// Runs for `time`, in steps of 10 ms.
+    pub(super) fn run(&mut self, time: Duration) {
+        for _ in 0..time.as_millis() / 10 {
+            self.step();
+        }
+    }
+
+    pub(super) fn run_until(&mut self, limit: Duration, done: impl Fn(&Cluster) -> bool) {
+        for _ in 0..limit.as_millis() / 10 {
+            if done(self) {
+                return;
+            }
+            self.step();
+        }
+        assert!(done(self), "not reached within {limit:?}: {:?}", self.roles());
+    }
+
+    pub(super) fn roles(&self) -> Vec<(u64, crate::engine::Role)> {
+        self.benches.iter().map(|(member, bench)| (*member, bench.engine.role())).collect()
+    }
+
+    /// The only promoted member that is not cut off.
+    pub(super) fn primary(&self) -> Option<u64> {
+        let mut leads = self
+            .benches
+            .iter()
+            .filter(|(member, bench)| bench.engine.is_primary() && !self.cut.contains(member))
+            .map(|(member, _)| *member);
+        let first = leads.next();
+        if leads.next().is_some() { None } else { first }
+    }
+
+    fn step(&mut self) {
+        let mut mail: Vec<(u64, u64, Message)> = Vec::new();
+        let everyone: Vec<u64> = self.benches.keys().copied().collect();
+        for (&member, bench) in &mut self.benches {
+            for (to, message) in std::mem::take(&mut bench.sent) {
+                match to {
+                    Destination::AllPeers => {
+                        let others = everyone.iter().filter(|other| **other != member);
+                        mail.extend(others.map(|other| (member, *other, message.clone())));
+                    }
+                    Destination::Peer(peer) => {
+                        let peer = peer.as_number().unwrap();
+                        mail.push((member, peer, message));
+                    }
+                    Destination::Connection(connection) => mail.push((member, connection.0, message)),
+                }
+            }
+        }
+        mail.retain(|(from, to, _)| !self.cut.contains(from) && !self.cut.contains(to));
+        let mut inbox: BTreeMap<u64, Vec<(u64, Message)>> = BTreeMap::new();
+        for (from, to, message) in mail {
+            // Through real bytes.
+            let bytes = message.encode().unwrap();
+            inbox.entry(to).or_default().push((from, Message::decode(&bytes).unwrap()));
+        }
+        for member in everyone {
+            self.serve_fetches(member);
+            let bench = self.benches.get_mut(&member).unwrap();
+            bench.now = bench.now + Duration::from_millis(10);
+            bench.receive_all(inbox.remove(&member).unwrap_or_default());
+        }
+    }
+
+    /// Answers FetchVotes from the source's log; checkpoints there are none.
+    fn serve_fetches(&mut self, member: u64) {
+        let fetches = std::mem::take(&mut self.benches.get_mut(&member).unwrap().fetches);
+        for fetch in fetches {
+            let Effect::Fetch { fetch, from, request, kind } = fetch else { continue };
+            let source = u64::from(from.ip().octets()[3]);
+            let reachable = !self.cut.contains(&source) && !self.cut.contains(&member);
+            let mut records = Vec::new();
+            if reachable && matches!(kind, FetchKind::Votes) {
+                let log = &self.benches[&source].log;
+                let decree = request.header().decree;
+                let is_it = |record: &Record| matches!(record, Record::Vote(vote) if vote.decree() == decree);
+                if let Some(first) = log.iter().rposition(is_it) {
+                    records = log[first..].to_vec();
+                }
+            }
+            let empty = records.is_empty();
+            let outcome = match kind {
+                FetchKind::Votes => FetchOutcome::VotesEnded { empty },
+                FetchKind::Checkpoint { .. } => FetchOutcome::CheckpointFailed,
+            };
+            let bench = self.benches.get_mut(&member).unwrap();
+            bench.give(vec![Input::Fetched { fetch, records }, Input::FetchEnded { fetch, outcome }]);
+        }
+    }
+
+    /// Every pair of replicas executed the same values as far as both have come [PROTO-12].
+    pub(super) fn check_agreement(&self) {
+        let mut chosen: BTreeMap<Decree, Vote> = BTreeMap::new();
+        for (member, bench) in &self.benches {
+            let mut last = None;
+            for apply in &bench.applied {
+                let Apply::Execute { vote, .. } = apply else { continue };
+                let decree = vote.decree();
+                assert!(last.is_none_or(|last| decree.follows(last)), "member {member} skips to {decree}");
+                last = Some(decree);
+                let first = chosen.entry(decree).or_insert_with(|| vote.clone());
+                assert!(first.same_value(vote), "member {member} executes another value at {decree}");
+            }
+        }
+    }
+}
+
+/// A link that works.
+pub(super) fn link(member: u64, last_send: Option<Instant>) -> PeerLink {
+    PeerLink { ip: ip(member), member: id(member), connected: true, unsent: 0, last_send }
+}
