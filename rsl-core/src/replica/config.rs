@@ -372,6 +372,7 @@ impl Config {
             receive_timeout: self.receive_timeout,
             vote_max_outstanding_interval: self.vote_max_outstanding_interval,
             checkpoint_query_interval: self.checkpoint_query_interval,
+            join_messages_interval: self.join_messages_interval,
             max_checkpoint_interval: self.max_checkpoint_interval,
             max_log_len: self.max_log_len.0,
             log_len_randomize_percent: self.log_len_randomize_percent,

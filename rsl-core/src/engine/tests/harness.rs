@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use crate::engine::{
     AbortReason, Answer, Apply, Command, ConnectionId, Destination, Direction, Effect, Engine, FetchKind,
-    FetchOutcome, Input, LogFileInfo, Origin, Outbox, PeerLink, Question, Recovered, Request, RequestToken,
-    Settings, StopReason,
+    FetchOutcome, Input, LogFileInfo, Origin, Outbox, Question, Recovered, Request, RequestToken, Settings,
+    StopReason,
 };
 use crate::format::Record;
 use crate::types::{
@@ -412,9 +412,4 @@ impl Cluster {
             }
         }
     }
-}
-
-/// A link that works.
-pub(super) fn link(member: u64, last_send: Option<Instant>) -> PeerLink {
-    PeerLink { ip: ip(member), member: id(member), connected: true, unsent: 0, last_send }
 }
