@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::acceptor::PositiveAnswer;
 use super::checkpointing::Checkpointing;
 use super::effect::{Apply, Destination, FetchId, QuestionId};
-use super::input::{Origin, PeerLink};
+use super::input::{Direction, Origin, PeerLink};
 use super::invariants::Snapshot;
 use super::learner::Learner;
 use super::log_book::LogBook;
@@ -308,8 +308,10 @@ impl Engine {
             return;
         }
         match input {
-            Input::Message { from, message: Message::StatusQuery(query) } => {
-                self.on_status_query(&from, &query)
+            Input::Message { from, message: Message::StatusQuery(query) }
+                if from.direction != Direction::Outbound =>
+            {
+                self.on_status_query(&from, &query);
             }
             Input::Message { from, message } => {
                 if !is_acceptable(&from, &message) {
@@ -323,6 +325,8 @@ impl Engine {
             Input::Command(command) => commands.push(command),
             Input::Appended { through } => {
                 self.log.appended(through);
+                // Now that the vote after the state is durable, and before another one is proposed [XFER-34].
+                self.request_save();
                 self.check_promises();
                 self.check_majority();
             }
@@ -563,7 +567,6 @@ impl Engine {
 /// Only answers are taken from a connection this replica opened, and only status queries from the learn port
 /// [PROTO-35] [WIRE-10].
 fn is_acceptable(from: &Origin, message: &Message) -> bool {
-    use super::Direction;
     match from.direction {
         Direction::Inbound => true,
         Direction::Outbound => match message {

@@ -124,7 +124,12 @@ impl Engine {
         match verdict {
             Some(cookie) => {
                 self.cookie = cookie;
-                self.prepare();
+                if self.vote_cache.is_empty() || self.force {
+                    self.prepare();
+                } else {
+                    // Somebody leads by now: those votes come first.
+                    self.become_secondary();
+                }
             }
             None => {
                 self.election_at = Some(self.now + self.settings.heartbeat_interval);

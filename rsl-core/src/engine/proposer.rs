@@ -234,10 +234,12 @@ impl Engine {
 
     /// [PROTO-128]
     fn promote(&mut self) {
-        self.holding = false;
+        let held = std::mem::take(&mut self.holding);
         if !self.is_primary {
             self.is_primary = true;
             self.apply(Apply::Status { is_primary: true });
+        } else if held {
+            self.apply(Apply::Hold(false));
         }
     }
 
