@@ -2,4 +2,5 @@
 
 pub mod damage;
 pub mod golden;
+pub mod probes;
 pub mod xtask;

@@ -115,7 +115,7 @@ fn raw(server: &LearnServer, bytes: &[u8]) -> (Vec<u8>, Duration) {
     (answer, started.elapsed())
 }
 
-/// [WIRE-31] [WIRE-33] [WIRE-34] [WIRE-38] [WIRE-107] [XFER-1] [XFER-6]: one StatusResponse in the server's version
+/// [WIRE-31] [WIRE-33] [WIRE-34] [WIRE-38] [WIRE-107] [XFER-1] [XFER-2] [XFER-6]: one StatusResponse in the server's version
 /// for a query of any version and sender, then the end; silence while relinquishing.
 #[test]
 fn a_status_query_is_answered_in_the_servers_version() {
@@ -150,7 +150,7 @@ fn votes_are_sent_as_they_lie_in_the_logs() {
     assert!(ask(21).is_empty());
 }
 
-/// [WIRE-37] [XFER-5]
+/// [WIRE-37] [XFER-5]; a file that is deleted while it is served is sent to its end [HARD-366].
 #[test]
 fn only_the_current_checkpoint_is_sent() {
     let bytes: Vec<u8> = (0..1_000_000u32).map(|at| at.to_le_bytes()[0]).collect();
@@ -249,7 +249,7 @@ fn slow_receivers_are_given_up() {
     }
 }
 
-/// [HARD-18]: no more threads than allowed; the next connection is served when one ends.
+/// [HARD-18] [HARD-365]: no more threads than allowed; the next connection is served when one ends.
 #[test]
 fn threads_are_bounded() {
     let mut settings = settings(7);
@@ -375,7 +375,7 @@ fn bad_status_answers_are_errors() {
     }
 }
 
-/// [HARD-19]: when accepting fails the server waits before it tries again.
+/// [HARD-19] [HARD-365]: when accepting fails the server waits before it tries again.
 #[test]
 fn accepting_backs_off() {
     let mut calls = 0;
