@@ -1,0 +1,229 @@
+//! Where each vote is in the log files that are served; shared by the writer, the learn server and the read-back of
+//! passed votes [STOR-27] [STOR-28].
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::disk::DiskFile;
+use crate::engine::LogFileInfo;
+use crate::format::{FaultReason, FileName, LogFault, LogScanner, Record, Step};
+use crate::types::Decree;
+use crate::wire::Vote;
+
+/// The served log files. Any thread may ask; only the log writer adds.
+#[derive(Debug)]
+pub struct LogIndex {
+    directory: PathBuf,
+    files: RwLock<VecDeque<IndexedLog>>,
+}
+
+/// A served log file.
+#[derive(Clone)]
+pub(super) struct IndexedLog {
+    pub(super) name: Decree,
+    pub(super) file: Arc<dyn DiskFile>,
+    /// Decree of the first vote record.
+    first: Decree,
+    /// Offset of the last vote record of `first`, `first + 1`, and so on.
+    offsets: Vec<u64>,
+    /// End of the last durable record [HARD-61].
+    pub(super) end: u64,
+}
+
+impl std::fmt::Debug for IndexedLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IndexedLog").field("info", &self.info()).finish_non_exhaustive()
+    }
+}
+
+impl IndexedLog {
+    pub(super) const fn new(name: Decree, file: Arc<dyn DiskFile>) -> IndexedLog {
+        IndexedLog { name, file, first: Decree::ZERO, offsets: Vec::new(), end: 0 }
+    }
+
+    /// Notes a vote record; false when its decree does not follow the previous one's [STOR-17].
+    #[must_use]
+    pub(super) fn note(&mut self, decree: Decree, offset: u64) -> bool {
+        match self.last() {
+            None => {
+                self.first = decree;
+                self.offsets.push(offset);
+            }
+            Some(last) if decree == last => {
+                if let Some(latest) = self.offsets.last_mut() {
+                    *latest = offset;
+                }
+            }
+            Some(last) if decree.follows(last) => self.offsets.push(offset),
+            Some(_) => return false,
+        }
+        true
+    }
+
+    /// Decree of the last vote record.
+    fn last(&self) -> Option<Decree> {
+        let count = self.offsets.len() as u64;
+        count.checked_sub(1).map(|steps| Decree(self.first.0 + steps))
+    }
+
+    fn offset_of(&self, decree: Decree) -> Option<u64> {
+        let steps = decree.0.checked_sub(self.first.0)?;
+        self.offsets.get(usize::try_from(steps).ok()?).copied()
+    }
+
+    pub(super) fn info(&self) -> LogFileInfo {
+        LogFileInfo { name: self.name, votes: self.last().map(|last| (self.first, last)), len: self.end }
+    }
+}
+
+/// A part of a log file to be sent: open, so that it can be read even after the file was deleted [HARD-366].
+#[derive(Clone)]
+pub struct Segment {
+    /// The file's path, for reports.
+    pub path: PathBuf,
+    /// The open file.
+    pub file: Arc<dyn DiskFile>,
+    /// Where to start.
+    pub offset: u64,
+    /// How many bytes: up to the end of the last durable record.
+    pub length: u64,
+}
+
+impl std::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}[{}..+{}]", self.path.display(), self.offset, self.length)
+    }
+}
+
+/// Why a passed vote could not be read back: the log is damaged and must not be trusted for promises [HARD-376].
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {fault}", path.display())]
+pub struct ReadBackError {
+    /// The log file.
+    pub path: PathBuf,
+    /// Where and why.
+    #[source]
+    pub fault: LogFault,
+}
+
+impl LogIndex {
+    pub(super) fn new(directory: PathBuf, files: Vec<IndexedLog>) -> LogIndex {
+        LogIndex { directory, files: RwLock::new(files.into()) }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, VecDeque<IndexedLog>> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, VecDeque<IndexedLog>> {
+        self.files.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, name: Decree) -> PathBuf {
+        self.directory.join(FileName::Log(name).to_string())
+    }
+
+    /// The directory of the log files.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The files, oldest first.
+    #[must_use]
+    pub fn files(&self) -> Vec<LogFileInfo> {
+        self.read().iter().map(IndexedLog::info).collect()
+    }
+
+    /// A file comes into the index once its first record is durable [XFER-28].
+    pub(super) fn add(&self, log: IndexedLog) {
+        self.write().push_back(log);
+    }
+
+    /// Makes durable records of the newest file known: the votes among them with their offsets, and where they end.
+    pub(super) fn commit(&self, votes: &[(Decree, u64)], end: u64) {
+        let mut files = self.write();
+        let log = files.back_mut().expect("the file that is written is in the index");
+        for &(decree, offset) in votes {
+            assert!(log.note(decree, offset), "the log has no gaps: {decree} in {}.log", log.name);
+        }
+        log.end = end;
+    }
+
+    /// What a FetchVotes for `decree` is answered with: the oldest file that holds a vote for it, from the last one
+    /// on, and every later file. Empty = nothing to send [WIRE-35] [XFER-3] [HARD-61].
+    #[must_use]
+    pub fn segments(&self, decree: Decree) -> Vec<Segment> {
+        let files = self.read();
+        let start = files.iter().enumerate().find_map(|(at, log)| match log.last() {
+            None => (decree == Decree::ZERO).then_some((at, 0)),
+            Some(_) => log.offset_of(decree).map(|offset| (at, offset)),
+        });
+        let Some((first, offset)) = start else { return Vec::new() };
+        let later = files.iter().skip(first).enumerate();
+        later
+            .map(|(at, log)| {
+                let offset = if at == 0 { offset } else { 0 };
+                Segment {
+                    path: self.path(log.name),
+                    file: Arc::clone(&log.file),
+                    offset,
+                    length: log.end - offset,
+                }
+            })
+            .filter(|segment| segment.length > 0)
+            .collect()
+    }
+
+    /// Reads back accepted votes from decree `from` on, the last one of each decree, as many as fit `max_bytes` and at
+    /// least one. Empty when `from` is not in the index.
+    ///
+    /// # Errors
+    /// When a record cannot be read or is damaged [HARD-376].
+    pub fn read_votes(&self, from: Decree, max_bytes: u64) -> Result<Vec<Vote>, ReadBackError> {
+        let mut votes = Vec::new();
+        let mut bytes = 0;
+        let mut decree = from;
+        while let Some((name, file, offset, end)) = self.find(decree) {
+            let vote = read_vote(&*file, offset, end, decree)
+                .map_err(|fault| ReadBackError { path: self.path(name), fault })?;
+            bytes += vote.encoded().len() as u64;
+            if !votes.is_empty() && bytes > max_bytes {
+                break;
+            }
+            votes.push(vote);
+            decree = decree.next();
+        }
+        Ok(votes)
+    }
+
+    fn find(&self, decree: Decree) -> Option<(Decree, Arc<dyn DiskFile>, u64, u64)> {
+        self.read().iter().rev().find_map(|log| {
+            let offset = log.offset_of(decree)?;
+            Some((log.name, Arc::clone(&log.file), offset, log.end))
+        })
+    }
+
+    /// Serves logs from the one named `serve_from` on; the newest always stays [STOR-57].
+    pub fn trim(&self, serve_from: Decree) {
+        let mut files = self.write();
+        while files.len() > 1 && files.front().is_some_and(|log| log.name < serve_from) {
+            files.pop_front();
+        }
+    }
+}
+
+fn read_vote(file: &dyn DiskFile, offset: u64, end: u64, decree: Decree) -> Result<Vote, LogFault> {
+    match LogScanner::within(file, offset, end).step()? {
+        Step::Record { record: Record::Vote(vote), .. } if vote.decree() == decree => Ok(vote),
+        Step::Record { .. } | Step::End(_) => Err(LogFault {
+            offset,
+            reason: FaultReason::Io(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("the vote for decree {decree} is not where it was written"),
+            )),
+        }),
+    }
+}

@@ -1,0 +1,47 @@
+//! Files of a replica: the log and its index, checkpoints, restart, retention. Generic over a [`Disk`].
+//!
+//! | file | duty |
+//! |---|---|
+//! | `disk.rs` | what is asked of a file system, and what survives a power failure |
+//! | `os.rs`, `sys.rs` | the operating system's |
+//! | `mem.rs` | one in memory, for tests and simulations |
+//! | `log_writer.rs` | appending records |
+//! | `log_index.rs` | where each vote is; serving and reading back |
+//! | `directory.rs` | the data directory: lock, small files, listing |
+//! | `checkpoint_reader.rs`, `checkpoint_writer.rs` | checkpoint files: load, save, copy, publish |
+//! | `retention.rs` | what is deleted |
+//! | `restore.rs`, `replay.rs` | restart |
+//! | `plan.rs` | what a restart would do, without doing it |
+
+mod checkpoint_reader;
+mod checkpoint_writer;
+mod directory;
+mod disk;
+mod log_index;
+mod log_writer;
+#[cfg(any(test, feature = "sim"))]
+mod mem;
+#[cfg(feature = "runtime")]
+mod os;
+mod plan;
+mod replay;
+mod restore;
+mod retention;
+#[cfg(feature = "runtime")]
+mod sys;
+
+pub use checkpoint_reader::{CheckpointError, CheckpointReader};
+pub use checkpoint_writer::{CheckpointWriter, CopyRequest, NewCheckpoint, PublishError, copy_checkpoint};
+pub use directory::{Directory, DirectoryError, Listing, data_directory, read_defunct, read_promise};
+pub use disk::{DirEntry, DirLock, Disk, DiskFile, LockError, OpenMode, read_file};
+pub use log_index::{LogIndex, ReadBackError, Segment};
+pub use log_writer::{LogWriteError, LogWriter};
+#[cfg(any(test, feature = "sim"))]
+pub use mem::MemDisk;
+#[cfg(feature = "runtime")]
+pub use os::OsDisk;
+pub use plan::{Plan, PlannedStart, plan};
+pub use restore::{
+    Note, RestoreError, RestoreReason, RestoreSettings, RestoreTarget, Restored, SaveAnswer, restore,
+};
+pub use retention::{DeleteError, Retention, superfluous};

@@ -1,0 +1,549 @@
+//! The replay of a working directory: checkpoint selection, then the logs record by record [STOR-59]. Reads only,
+//! except for checkpoints that replayed requests ask for.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::checkpoint_reader::CheckpointReader;
+use super::checkpoint_writer::{CheckpointWriter, NewCheckpoint, PublishError};
+use super::directory::{Directory, Listing};
+use super::disk::{Disk, OpenMode};
+use super::log_index::IndexedLog;
+use super::restore::{
+    Note, RestoreError, RestoreReason, RestoreSettings, RestoreTarget, SaveAnswer, lag, skipped,
+    tail_position,
+};
+use crate::engine::CheckpointInfo;
+use crate::format::{FileName, LogEnd, LogScanner, Promise, Record, RecordId, Step, Tail, TailRecord};
+use crate::types::{Ballot, Configuration, Decree, MemberId, Position, ProtocolVersion};
+use crate::wire::{EncodeError, Header, Vote, VoteContent};
+
+/// A checkpoint that was loaded, or saved while replaying.
+#[derive(Clone, Debug)]
+pub(super) struct Loaded {
+    pub(super) info: CheckpointInfo,
+    pub(super) version: ProtocolVersion,
+    /// The highest ballot its header carries.
+    pub(super) promised: Ballot,
+    pub(super) next_vote: Vote,
+}
+
+/// A log file that was read.
+#[derive(Debug)]
+pub(super) struct ScannedLog {
+    pub(super) indexed: IndexedLog,
+    pub(super) end: LogEnd,
+    /// Of its Vote and Prepare records.
+    pub(super) highest_ballot: Ballot,
+}
+
+/// A torn or damaged vote at the end of a log that is not the last: the next vote must be of its decree [HARD-35].
+struct Hidden {
+    path: PathBuf,
+    offset: u64,
+    decree: Decree,
+}
+
+/// State of a replay.
+pub(super) struct Replay<'a> {
+    disk: &'a Arc<dyn Disk>,
+    path: &'a Path,
+    listing: &'a Listing,
+    settings: &'a RestoreSettings,
+    /// A vote, or an empty one with the empty ballot.
+    pub(super) accepted: Vote,
+    pub(super) promised: Ballot,
+    /// Invariant: `executed <= accepted.decree()` once a vote is accepted.
+    pub(super) executed: Decree,
+    pub(super) state_configuration: Configuration,
+    pub(super) voting_configuration: Configuration,
+    pub(super) checkpoint: Option<Loaded>,
+    /// The checkpoint is ahead of every log: its next vote is the accepted one.
+    pub(super) ahead: bool,
+    pub(super) logs: Vec<ScannedLog>,
+    /// Names of logs behind a gap that an unusable checkpoint covers, oldest first.
+    pub(super) behind_gap: Vec<Decree>,
+    pub(super) relearn: Option<Position>,
+    pub(super) notes: Vec<Note>,
+    pub(super) saving_refused: bool,
+    /// Checkpoints saved while replaying.
+    pub(super) saved: Vec<CheckpointInfo>,
+    /// Checkpoints that could not be used.
+    unusable: Vec<Decree>,
+    /// Decree of the last vote record read.
+    last_vote: Option<Decree>,
+    hidden: Option<Hidden>,
+}
+
+/// The log that is being read.
+struct Current<'a> {
+    path: &'a Path,
+    name: Decree,
+    /// A vote or decision of it has been used.
+    used: bool,
+}
+
+impl<'a> Replay<'a> {
+    pub(super) fn new(
+        disk: &'a Arc<dyn Disk>,
+        path: &'a Path,
+        listing: &'a Listing,
+        settings: &'a RestoreSettings,
+        known: Promise,
+    ) -> Result<Replay<'a>, RestoreError> {
+        let number = u32::from(settings.initial_members.is_some());
+        let configuration = Configuration::empty(number);
+        let accepted = empty_vote(settings.version, settings.member, Decree::ZERO, number)
+            .map_err(|error| RestoreError::new(path, error))?;
+        Ok(Replay {
+            disk,
+            path,
+            listing,
+            settings,
+            accepted,
+            promised: known.promised,
+            executed: Decree::ZERO,
+            state_configuration: configuration.clone(),
+            voting_configuration: configuration,
+            checkpoint: None,
+            ahead: false,
+            logs: Vec::new(),
+            behind_gap: Vec::new(),
+            relearn: known.relearn,
+            notes: listing.foreign.iter().cloned().map(Note::ForeignName).collect(),
+            saving_refused: false,
+            saved: Vec::new(),
+            unusable: Vec::new(),
+            last_vote: None,
+            hidden: None,
+        })
+    }
+
+    /// Runs the whole replay. `save_to` is where checkpoints may be saved; without it nothing is written.
+    pub(super) fn run(
+        &mut self,
+        target: &mut dyn RestoreTarget,
+        save_to: Option<&Directory>,
+    ) -> Result<(), RestoreError> {
+        self.choose_checkpoint(target)?;
+        self.read_logs(target, save_to)?;
+        self.take_next_vote();
+        self.find_members()?;
+        let position = self.accepted.position();
+        self.relearn = self.relearn.filter(|wanted| wanted.is_higher(&position));
+        Ok(())
+    }
+
+    /// How much younger the newest replayed log is than the checkpoint, or than the first replayed log [XFER-32].
+    pub(super) fn checkpoint_lag(&self) -> Duration {
+        let modified = |name| self.listing.modified(name);
+        let newest = self.logs.last().and_then(|log| modified(FileName::Log(log.indexed.name)));
+        let first = self.logs.first().and_then(|log| modified(FileName::Log(log.indexed.name)));
+        let older = match &self.checkpoint {
+            Some(loaded) => modified(FileName::Checkpoint(loaded.info.decree)),
+            None => first,
+        };
+        lag(newest, older)
+    }
+
+    fn choose_checkpoint(&mut self, target: &mut dyn RestoreTarget) -> Result<(), RestoreError> {
+        let listing = self.listing;
+        for &decree in listing.checkpoints.iter().rev() {
+            self.require_logs_after(decree)?;
+            let path = self.path.join(FileName::Checkpoint(decree).to_string());
+            let opened = CheckpointReader::open(&**self.disk, &path)
+                .and_then(|reader| reader.expect_decree(decree).map(|()| reader));
+            let mut reader = match opened {
+                Ok(reader) => reader,
+                Err(error) => {
+                    self.unusable.push(decree);
+                    self.notes.push(skipped(decree, &error));
+                    continue;
+                }
+            };
+            let with_state = reader.header().state_saved;
+            let loaded = target.load(with_state.then_some(&mut reader));
+            // An application that overlooked a read error must not go on with that state [STOR-46].
+            if !loaded || reader.has_failed() {
+                self.unusable.push(decree);
+                let reason = "the application could not load it".to_owned();
+                self.notes.push(Note::CheckpointSkipped { decree, reason });
+                continue;
+            }
+            self.use_checkpoint(decree, &reader);
+            return Ok(());
+        }
+        if self.listing.logs.first().is_some_and(|&oldest| oldest != Decree::ZERO) {
+            return Err(RestoreError::new(self.path, RestoreReason::MissingLog(Decree::ZERO)));
+        }
+        if !target.load(None) {
+            // Decision 5: an existing client relies on it, on a true first start only [HARD-573].
+            if !self.listing.logs.is_empty() || !self.listing.checkpoints.is_empty() {
+                return Err(RestoreError::new(self.path, RestoreReason::LoadRefused));
+            }
+            self.notes.push(Note::FirstLoadRefused);
+        }
+        Ok(())
+    }
+
+    /// Finds a missing log by names only, before the checkpoint is looked at [STOR-61] [STOR-62].
+    fn require_logs_after(&self, checkpoint: Decree) -> Result<(), RestoreError> {
+        let next = checkpoint.next();
+        let logs = &self.listing.logs;
+        let needed = logs.last().is_some_and(|&newest| newest > next);
+        if needed && logs.iter().all(|&log| log > next) {
+            return Err(RestoreError::new(self.path, RestoreReason::MissingLog(next)));
+        }
+        Ok(())
+    }
+
+    fn use_checkpoint(&mut self, decree: Decree, reader: &CheckpointReader) {
+        let header = reader.header();
+        if let Some(configuration) = &header.configuration {
+            self.state_configuration = configuration.clone();
+            self.voting_configuration = configuration.clone();
+        }
+        self.executed = decree;
+        self.promised = self.promised.max(header.promised);
+        self.checkpoint = Some(Loaded {
+            info: CheckpointInfo { decree, size: reader.file_size() },
+            version: header.version,
+            promised: header.promised,
+            next_vote: header.next_vote.clone(),
+        });
+    }
+
+    fn read_logs(
+        &mut self,
+        target: &mut dyn RestoreTarget,
+        save_to: Option<&Directory>,
+    ) -> Result<(), RestoreError> {
+        let listing = self.listing;
+        let next = self.executed.next();
+        let first = listing.logs.iter().rposition(|&log| log <= next).unwrap_or(listing.logs.len());
+        let selected = &listing.logs[first..];
+        for (at, &name) in selected.iter().enumerate() {
+            let later = &selected[at + 1..];
+            let is_last = later.iter().all(|&log| listing.size(FileName::Log(log)) == 0);
+            self.read_log(name, is_last, target, save_to)?;
+        }
+        if !self.behind_gap.is_empty() {
+            let name = |log: &Decree| self.path.join(FileName::Log(*log).to_string());
+            let set_aside = self.behind_gap.iter().map(name).collect();
+            self.notes.push(Note::HistoryEnds { last: self.accepted.position(), set_aside });
+        }
+        Ok(())
+    }
+
+    fn read_log(
+        &mut self,
+        name: Decree,
+        is_last: bool,
+        target: &mut dyn RestoreTarget,
+        save_to: Option<&Directory>,
+    ) -> Result<(), RestoreError> {
+        let path = self.path.join(FileName::Log(name).to_string());
+        let failed = |error| RestoreError::new(&path, RestoreReason::Io(error));
+        let file = self.disk.open(&path, OpenMode::Read).map_err(failed)?;
+        let mut indexed = IndexedLog::new(name, Arc::clone(&file));
+        let mut scanner = LogScanner::new(&*file).map_err(failed)?;
+        let mut highest_ballot = Ballot::EMPTY;
+        let mut current = Current { path: &path, name, used: false };
+        let end = loop {
+            match scanner.step().map_err(|fault| RestoreError::fault(&path, fault))? {
+                Step::End(end) => break end,
+                Step::Record { offset, record } => {
+                    if !matches!(record, Record::Decision(_)) {
+                        highest_ballot = highest_ballot.max(record.header().ballot);
+                    }
+                    if let Record::Vote(vote) = &record
+                        && !indexed.note(vote.decree(), offset)
+                    {
+                        let found = vote.position();
+                        let expected = self.last_vote.unwrap_or_default().next();
+                        return Err(RestoreError::at(&path, offset, RestoreReason::Gap { expected, found }));
+                    }
+                    self.record(&mut current, offset, record, target, save_to)?;
+                }
+            }
+        };
+        indexed.end = end.offset;
+        self.tail(&path, &end, is_last)?;
+        if self.behind_gap.is_empty() {
+            self.logs.push(ScannedLog { indexed, end, highest_ballot });
+        } else if self.behind_gap.last() != Some(&name) {
+            self.behind_gap.push(name);
+        }
+        Ok(())
+    }
+
+    /// What follows the last good record of a log [STOR-30].
+    fn tail(&mut self, path: &Path, end: &LogEnd, is_last: bool) -> Result<(), RestoreError> {
+        let offset = end.offset;
+        let path = path.to_owned();
+        match &end.tail {
+            Tail::Clean | Tail::Zeros => {}
+            Tail::PartialPage { .. } if is_last => self.notes.push(Note::PartialPage { path, offset }),
+            Tail::PartialPage { .. } => {
+                return Err(RestoreError::at(path, offset, RestoreReason::PartialPage));
+            }
+            Tail::Torn(tail) => {
+                self.hide(&path, offset, tail, is_last);
+                self.notes.push(Note::TornTail { path, offset, position: tail_position(tail) });
+            }
+            Tail::Damaged(tail) => {
+                let position = tail_position(tail);
+                if self.settings.refuse_damaged_tail {
+                    return Err(RestoreError::at(path, offset, RestoreReason::DamagedTail(position)));
+                }
+                self.hide(&path, offset, tail, is_last);
+                self.notes.push(Note::DamagedTail { path, offset, position });
+            }
+        }
+        Ok(())
+    }
+
+    fn hide(&mut self, path: &Path, offset: u64, tail: &TailRecord, is_last: bool) {
+        if !is_last && tail.id == RecordId::Vote {
+            let decree = tail.header.decree;
+            self.hidden = Some(Hidden { path: path.to_owned(), offset, decree });
+        }
+    }
+
+    fn record(
+        &mut self,
+        current: &mut Current<'_>,
+        offset: u64,
+        record: Record,
+        target: &mut dyn RestoreTarget,
+        save_to: Option<&Directory>,
+    ) -> Result<(), RestoreError> {
+        let fail = |reason| RestoreError::at(current.path, offset, reason);
+        let position = record.position();
+        if position.ballot == Ballot::EMPTY {
+            return Err(fail(RestoreReason::EmptyBallot));
+        }
+        if !matches!(record, Record::Decision(_)) {
+            // Whatever its decree: a promise must not be forgotten [HARD-39] [HARD-368].
+            self.promised = self.promised.max(position.ballot);
+        }
+        if !self.behind_gap.is_empty() {
+            self.behind(&record);
+            return Ok(());
+        }
+        if let Record::Vote(vote) = &record
+            && !self.follows(vote.decree())
+        {
+            return self.gap(current, offset, position);
+        }
+        // Decree 0 without a checkpoint was accepted, but is never executed [HARD-369].
+        let is_first = self.checkpoint.is_none() && position.decree == Decree::ZERO;
+        if position.decree <= self.executed && !(is_first && self.executed == Decree::ZERO) {
+            return Ok(());
+        }
+        match record {
+            Record::Prepare(_) => Ok(()),
+            Record::Decision(header) => {
+                current.used = true;
+                self.decision(&header, target).map_err(fail)
+            }
+            Record::Vote(vote) => {
+                current.used = true;
+                self.vote(vote, target, save_to).map_err(fail)
+            }
+        }
+    }
+
+    /// Whether a vote of `decree` may come next in the records, and is not hidden behind a torn one [STOR-17].
+    fn follows(&mut self, decree: Decree) -> bool {
+        let in_order = match self.last_vote {
+            Some(last) => decree == last || decree.follows(last),
+            None => decree <= self.executed.next(),
+        };
+        let hidden = self.hidden.as_ref().is_some_and(|hidden| hidden.decree != decree);
+        if in_order && !hidden {
+            self.last_vote = Some(decree);
+            self.hidden = None;
+            return true;
+        }
+        false
+    }
+
+    /// Votes are missing before `found`. Where an unusable checkpoint covers the gap the history ends here, else the
+    /// start fails [HARD-374] [HARD-375].
+    fn gap(&mut self, current: &Current<'_>, offset: u64, found: Position) -> Result<(), RestoreError> {
+        let covered = self.unusable.iter().any(|&decree| {
+            decree > self.executed && found.decree <= decree.next() && found.decree > self.accepted.decree()
+        });
+        if covered && !current.used {
+            self.behind_gap.push(current.name);
+            self.hidden = None;
+            self.relearn = Promise { promised: Ballot::EMPTY, relearn: self.relearn }
+                .merge(Promise { promised: Ballot::EMPTY, relearn: Some(found) })
+                .relearn;
+            return Ok(());
+        }
+        if let Some(hidden) = &self.hidden {
+            return Err(RestoreError::at(
+                hidden.path.clone(),
+                hidden.offset,
+                RestoreReason::TornInside(hidden.decree),
+            ));
+        }
+        let expected = self.last_vote.unwrap_or(self.executed).next();
+        Err(RestoreError::at(current.path, offset, RestoreReason::Gap { expected, found }))
+    }
+
+    /// A record behind the gap: only what it proves about earlier promises counts.
+    fn behind(&mut self, record: &Record) {
+        if let Record::Vote(vote) = record {
+            let position = vote.position();
+            let newer = |known: &Position| (known.decree, known.ballot) < (position.decree, position.ballot);
+            if self.relearn.as_ref().is_none_or(newer) {
+                self.relearn = Some(position);
+            }
+        }
+    }
+
+    fn decision(&mut self, header: &Header, target: &mut dyn RestoreTarget) -> Result<(), RestoreReason> {
+        let decided = self.accepted.decree() == header.decree && self.accepted.ballot() >= header.ballot;
+        if !decided || self.accepted.reconfiguration().is_none() {
+            return Err(RestoreReason::DecisionWithoutVote(header.position()));
+        }
+        self.execute_accepted(target);
+        self.voting_configuration = self.state_configuration.clone();
+        self.promised = Ballot::new(self.promised.id.saturating_add(1), MemberId::EMPTY);
+        // The placeholder of the first decree of the configuration [WIRE-92].
+        self.accepted = empty_vote(self.settings.version, self.settings.member, header.decree.next(), 0)?;
+        Ok(())
+    }
+
+    fn vote(
+        &mut self,
+        vote: Vote,
+        target: &mut dyn RestoreTarget,
+        save_to: Option<&Directory>,
+    ) -> Result<(), RestoreReason> {
+        let previous = self.accepted.position();
+        if previous != Position::default() {
+            let found = vote.position();
+            if !found.is_next(&previous) {
+                return Err(RestoreReason::NotNext { previous, found });
+            }
+            if found.decree != previous.decree {
+                // A vote of the next decree under the same ballot proves that this one was chosen [STOR-60].
+                let save = self.execute_accepted(target);
+                if let Some(directory) = save_to.filter(|_| save && !self.saving_refused) {
+                    self.save(directory, &vote, target);
+                }
+            }
+        }
+        assert!(vote.ballot() <= self.promised, "every ballot read raises the promise");
+        self.accepted = vote;
+        Ok(())
+    }
+
+    /// Executes the accepted vote, unless it is decree 0 or already part of the state.
+    fn execute_accepted(&mut self, target: &mut dyn RestoreTarget) -> bool {
+        let decree = self.accepted.decree();
+        if decree == self.executed {
+            return false;
+        }
+        assert!(decree.follows(self.executed), "decrees are executed in order: {decree}");
+        self.executed = decree;
+        let save = target.execute(&self.accepted);
+        if let Some(members) = self.accepted.reconfiguration() {
+            self.state_configuration = Configuration {
+                number: self.state_configuration.number.saturating_add(1),
+                initial_decree: decree.next(),
+                members: Arc::clone(members),
+            };
+            target.reconfigured(&self.state_configuration);
+        }
+        save
+    }
+
+    /// Saves a checkpoint that a replayed request asked for, at that decree [XFER-46]. Failing to is no reason not to
+    /// start [HARD-362].
+    fn save(&mut self, directory: &Directory, next_vote: &Vote, target: &mut dyn RestoreTarget) {
+        let new = NewCheckpoint {
+            member: self.settings.member,
+            version: self.settings.version,
+            executed: self.executed,
+            next_vote: next_vote.clone(),
+            promised: self.promised,
+            configuration: self.state_configuration.clone(),
+            state_saved: true,
+        };
+        match self.try_save(directory, new, target) {
+            Ok(Some(loaded)) => {
+                self.saved.push(loaded.info);
+                self.checkpoint = Some(loaded);
+            }
+            Ok(None) => self.saving_refused = true,
+            Err(error) => self.notes.push(Note::SaveFailed(error.to_string())),
+        }
+    }
+
+    fn try_save(
+        &self,
+        directory: &Directory,
+        new: NewCheckpoint,
+        target: &mut dyn RestoreTarget,
+    ) -> Result<Option<Loaded>, PublishError> {
+        let (next_vote, promised) = (new.next_vote.clone(), new.promised);
+        let mut writer = CheckpointWriter::new(directory, new)?;
+        let version = writer.version();
+        match target.save(&mut writer) {
+            SaveAnswer::Saved => {}
+            SaveAnswer::Refused => return Ok(None),
+            SaveAnswer::Failed => {
+                return Err(std::io::Error::other("the application failed to save its state").into());
+            }
+        }
+        let info = writer.finish()?;
+        Ok(Some(Loaded { info, version, promised, next_vote }))
+    }
+
+    /// A checkpoint that is ahead of every log brings the accepted vote with it.
+    fn take_next_vote(&mut self) {
+        if let Some(loaded) = &self.checkpoint
+            && loaded.next_vote.decree() > self.accepted.decree()
+        {
+            self.accepted = loaded.next_vote.clone();
+            self.ahead = true;
+        }
+        assert!(
+            self.executed == Decree::ZERO || self.accepted.decree().follows(self.executed),
+            "the accepted vote is the one after the executed state"
+        );
+    }
+
+    fn find_members(&mut self) -> Result<(), RestoreError> {
+        if !self.state_configuration.members.nodes.is_empty() {
+            return Ok(());
+        }
+        if let Some(members) = &self.settings.initial_members {
+            self.state_configuration.members = Arc::clone(members);
+            self.voting_configuration.members = Arc::clone(members);
+            return Ok(());
+        }
+        let bootstrapped = self.accepted.ballot().id > 0 || self.accepted.decree() > Decree(1);
+        if bootstrapped {
+            return Err(RestoreError::new(self.path, RestoreReason::NoMembers));
+        }
+        Ok(())
+    }
+}
+
+/// An empty vote with the empty ballot: the accepted vote of a replica that accepted nothing yet.
+fn empty_vote(
+    version: ProtocolVersion,
+    member: MemberId,
+    decree: Decree,
+    configuration: u32,
+) -> Result<Vote, EncodeError> {
+    let header = Header::new(version, member, decree, configuration, Ballot::EMPTY);
+    Vote::new(header, &VoteContent::default())
+}
