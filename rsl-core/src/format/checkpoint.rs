@@ -57,13 +57,8 @@ pub enum HeaderError {
     #[error("the next vote's checksum is wrong")]
     NextVote,
     /// The highest ballot is below the next vote's [STOR-37].
-    #[error("highest ballot {promised} is below the next vote's {vote}")]
-    Promise {
-        /// In the header.
-        promised: Ballot,
-        /// In the next vote.
-        vote: Ballot,
-    },
+    #[error("the highest ballot is below the next vote's")]
+    LowPromise,
     /// The block size is not usable [HARD-54].
     #[error(transparent)]
     Body(#[from] BodyError),
@@ -162,7 +157,7 @@ impl CheckpointHeader {
         BodyLayout::new(0, block_size)?;
         let next_vote = next_vote(&reader.rest())?;
         if promised < next_vote.ballot() {
-            return Err(HeaderError::Promise { promised, vote: next_vote.ballot() });
+            return Err(HeaderError::LowPromise);
         }
         let configuration = Some(Configuration { number, initial_decree, members });
         Ok(CheckpointHeader {

@@ -86,12 +86,13 @@ impl Directory {
             let path = path.to_owned();
             move |source| DirectoryError::Io { path, source }
         };
-        if let Some(working) = path.parent().filter(|parent| !parent.as_os_str().is_empty())
-            && disk.list(working).is_err()
-        {
-            disk.create_dir(working).map_err(failed(working))?;
+        if disk.list(path).is_err() {
+            let working = path.parent().filter(|working| !working.as_os_str().is_empty());
+            if let Some(working) = working.filter(|working| disk.list(working).is_err()) {
+                disk.create_dir(working).map_err(failed(working))?;
+            }
+            disk.create_dir(path).map_err(failed(path))?;
         }
-        disk.create_dir(path).map_err(failed(path))?;
         let lock = disk.lock(path)?;
         let temp = path.join(TEMP_DIRECTORY);
         disk.create_dir(&temp).map_err(failed(&temp))?;

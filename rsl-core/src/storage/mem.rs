@@ -296,11 +296,11 @@ impl Disk for MemDisk {
 
     fn create_dir(&self, directory: &Path) -> io::Result<()> {
         let mut state = self.state();
-        if !directory.parent().is_some_and(|parent| state.directories.contains(parent)) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
         if state.directories.contains(directory) {
             return Ok(());
+        }
+        if !directory.parent().is_some_and(|parent| state.directories.contains(parent)) {
+            return Err(io::ErrorKind::NotFound.into());
         }
         state.change()?;
         state.directories.insert(directory.to_owned());

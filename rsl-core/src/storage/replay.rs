@@ -429,7 +429,7 @@ impl<'a> Replay<'a> {
         if previous != Position::default() {
             let found = vote.position();
             if !found.is_next(&previous) {
-                return Err(RestoreReason::NotNext { previous, found });
+                return Err(RestoreReason::NotNext { previous: Box::new(previous), found });
             }
             if found.decree != previous.decree {
                 // A vote of the next decree under the same ballot proves that this one was chosen [STOR-60].

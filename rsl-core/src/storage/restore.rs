@@ -150,7 +150,7 @@ pub struct RestoreError {
     /// Where in the file.
     pub offset: Option<u64>,
     /// What is wrong.
-    pub reason: RestoreReason,
+    pub reason: Box<RestoreReason>,
 }
 
 /// What prevents a start.
@@ -192,7 +192,7 @@ pub enum RestoreReason {
     #[error("vote {found} cannot follow {previous}")]
     NotNext {
         /// The vote before.
-        previous: Position,
+        previous: Box<Position>,
         /// What came.
         found: Position,
     },
@@ -238,11 +238,11 @@ impl RestoreReason {
 
 impl RestoreError {
     pub(super) fn new(path: impl Into<PathBuf>, reason: impl Into<RestoreReason>) -> RestoreError {
-        RestoreError { path: path.into(), offset: None, reason: reason.into() }
+        RestoreError { path: path.into(), offset: None, reason: Box::new(reason.into()) }
     }
 
     pub(super) fn at(path: impl Into<PathBuf>, offset: u64, reason: RestoreReason) -> RestoreError {
-        RestoreError { path: path.into(), offset: Some(offset), reason }
+        RestoreError { path: path.into(), offset: Some(offset), reason: Box::new(reason) }
     }
 
     pub(super) fn fault(path: impl Into<PathBuf>, fault: LogFault) -> RestoreError {
