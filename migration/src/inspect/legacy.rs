@@ -6,13 +6,19 @@
 use std::io;
 use std::path::Path;
 
-use rsl_core::types::{Ballot, Decree, MemberId, Position};
+use rsl_core::format::{PAGE, round_to_page};
+use rsl_core::types::{Ballot, Decree, MAX_MEMBER_SET_COOKIE, MemberId, Position};
 use rsl_core::wire::{DecodeError, Message, Vote};
 
 use super::app::Payload;
 use super::checkpoint::{BodyReader, Checkpoint, HeaderError, VoteError, blocks};
 use super::dir::WorkingDir;
-use super::log::{Body, ChecksumState, Entry, Found, LogWalker, Record};
+use super::log::{Body, ChecksumState, Entry, Found, LogWalker, Record, is_logged};
+
+/// The buffer that a record is read into unless it is longer, in bytes.
+const READ_BUFFER: u64 = 10 << 20;
+/// Above this length the memory for a vote cannot be had [HARD-8].
+const LARGEST_VOTE: u32 = 0xFFFF_F000;
 
 /// How the start of a legacy replica ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,11 +278,13 @@ impl Start<'_> {
     }
 
     fn replay_log(&mut self, path: &Path, log: u64) -> Result<(), Stop> {
-        let mut walker = LogWalker::open(path)?.peekable();
+        let walker = LogWalker::open(path)?;
+        let size = walker.size();
+        let mut walker = walker.peekable();
         while let Some(entry) = walker.next() {
             let entry = entry?;
             let at = format!("{log}.log at {}", entry.offset);
-            let record = match end_of_log(&entry, walker.peek()) {
+            let record = match end_of_log(&entry, walker.peek(), size - entry.offset) {
                 Reading::Record(record) => record,
                 Reading::End(why) => {
                     self.notes.push(format!("{at}: {why}"));
@@ -372,7 +380,7 @@ impl Start<'_> {
         let said = match &record.body {
             // The length is that of the decoded message, not the one that was read.
             Body::Message(Message::Vote(_)) | Body::NotListed => bytes,
-            Body::Message(message) => rsl_core::format::round_to_page(message.encoded_len()),
+            Body::Message(message) => round_to_page(message.encoded_len()),
             Body::WrongKind | Body::Malformed(_) => bytes,
         };
         if matches!(record.body, Body::Message(Message::Vote(_)) | Body::NotListed) {
@@ -409,6 +417,20 @@ impl Start<'_> {
     }
 }
 
+/// Whether a decoding error is an assertion of legacy's [HARD-8] [HARD-9] [HARD-10].
+fn kills(error: &DecodeError) -> bool {
+    match error {
+        DecodeError::TrailingBytes(_) | DecodeError::HostNameTooLong(_) => true,
+        DecodeError::BadLength(length) => *length > LARGEST_VOTE,
+        _ => false,
+    }
+}
+
+/// Whether a vote proposes a member set that legacy's readers reject [HARD-11].
+fn has_long_cookie(vote: &Vote) -> bool {
+    vote.reconfiguration().is_some_and(|members| members.cookie.len() > MAX_MEMBER_SET_COOKIE)
+}
+
 fn vote_members(vote: &Vote) -> Option<usize> {
     vote.reconfiguration().map(|members| members.nodes.len())
 }
@@ -420,8 +442,8 @@ enum Reading<'a> {
     Dies(String),
 }
 
-/// The reader of STOR-29 on one entry; `next` is what follows it.
-fn end_of_log<'a>(entry: &'a Entry, next: Option<&io::Result<Entry>>) -> Reading<'a> {
+/// The reader of STOR-29 on one entry; `next` is what follows it, `left` what the file has from its offset on.
+fn end_of_log<'a>(entry: &'a Entry, next: Option<&io::Result<Entry>>, left: u64) -> Reading<'a> {
     let rest_is_zero = match next {
         None => true,
         Some(Ok(next)) => next.to_end && matches!(next.found, Found::Zeros | Found::Fragment { zero: true }),
@@ -433,11 +455,20 @@ fn end_of_log<'a>(entry: &'a Entry, next: Option<&io::Result<Entry>>) -> Reading
             (Body::WrongKind, _) => Reading::Fails(why),
             (_, ChecksumState::Bad | ChecksumState::Zero) if rest_is_zero => Reading::End(why),
             (_, ChecksumState::Bad | ChecksumState::Zero) => Reading::Fails(why),
-            (Body::Malformed(DecodeError::TrailingBytes(_)), ChecksumState::Ok) => Reading::Dies(why),
+            (Body::Malformed(error), ChecksumState::Ok) if kills(error) => Reading::Dies(why),
             (Body::Malformed(_), ChecksumState::Ok) => Reading::Fails(why),
+            (Body::Message(Message::Vote(vote)), ChecksumState::Ok) if has_long_cookie(vote) => {
+                Reading::Fails("a member set with a cookie that legacy does not read".into())
+            }
             (Body::Message(_) | Body::NotListed, ChecksumState::Ok) => Reading::Record(record),
         },
-        Found::Torn { raw, .. } if !super::log::is_logged(raw.id) => Reading::Fails(why),
+        Found::Torn { raw, .. } if !is_logged(raw.id) => Reading::Fails(why),
+        // Rounded up in 32 bits that is nothing, and the rest of the file goes where a record of average size fits.
+        Found::Torn { raw, .. }
+            if round_to_page(raw.length.into()) > u64::from(u32::MAX) && left > READ_BUFFER =>
+        {
+            Reading::Dies(format!("{why}; legacy reads past its buffer"))
+        }
         Found::Torn { .. } => Reading::End(why),
         Found::Zeros if entry.to_end => Reading::End(why),
         Found::Zeros | Found::Garbage { .. } | Found::Fragment { .. } => Reading::Fails(why),
@@ -456,15 +487,23 @@ fn open_checkpoint(path: &Path, host: bool) -> Result<Loaded, Refusal> {
         Err(error @ HeaderError::BadLength(_)) if overruns(path)? => {
             return Err(Refusal::Dies(format!("{error}, and legacy reads past its buffer")));
         }
+        Err(HeaderError::Field(error)) if kills(&error) => {
+            return Err(Refusal::Dies(format!("asserts: {error}")));
+        }
         Err(error) => return Err(refused(error.to_string())),
     };
     let next = match &checkpoint.next_vote {
         Ok(next) => next,
-        Err(VoteError::Malformed(error @ DecodeError::TrailingBytes(_))) => {
+        // Decoded before its checksum is looked at.
+        Err(VoteError::Malformed(error)) if kills(error) => {
             return Err(Refusal::Dies(format!("asserts: next vote: {error}")));
         }
         Err(error) => return Err(refused(error.to_string())),
     };
+    let members = checkpoint.fields.as_ref().map(|fields| &fields.members);
+    if has_long_cookie(&next.vote) || members.is_some_and(|set| set.cookie.len() > MAX_MEMBER_SET_COOKIE) {
+        return Err(refused("a member set with a cookie that legacy does not read".into()));
+    }
     if next.checksum != ChecksumState::Ok {
         return Err(refused("the next vote has a wrong checksum".into()));
     }
@@ -477,7 +516,7 @@ fn open_checkpoint(path: &Path, host: bool) -> Result<Loaded, Refusal> {
     }
     let block_size = checkpoint.block_size();
     if let Some(saved) = checkpoint.saved().filter(|saved| saved.block_size > 0) {
-        if !u64::from(block_size).is_multiple_of(rsl_core::format::PAGE) {
+        if !u64::from(block_size).is_multiple_of(PAGE) {
             return Err(Refusal::Dies(format!("asserts: blocks of {block_size} bytes")));
         }
         if saved.size != checkpoint.size {
@@ -513,12 +552,12 @@ fn open_checkpoint(path: &Path, host: bool) -> Result<Loaded, Refusal> {
             .fields
             .as_ref()
             .map(|fields| (fields.configuration_number, fields.members.nodes.len())),
-        next_len: rsl_core::format::round_to_page(next.vote.encoded().len() as u64),
+        next_len: round_to_page(next.vote.encoded().len() as u64),
     })
 }
 
 /// Whether there are bytes behind the first page, which a header length that rounds to zero makes legacy read into
 /// a buffer of one page.
 fn overruns(path: &Path) -> io::Result<bool> {
-    Ok(path.metadata()?.len() > rsl_core::format::PAGE)
+    Ok(path.metadata()?.len() > PAGE)
 }
