@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use migration::inspect::inspect_json;
-use migration::inspect::legacy::Members;
+use migration::inspect::restart::Members;
 use serde_json::Value;
 
 /// Fields of a manifest that an inspection may leave out.
@@ -79,7 +79,7 @@ fn run_of(replica: &Path) -> Result<Value, Failed> {
 }
 
 fn inspected(path: &Path) -> Result<(bool, Value), Failed> {
-    let (sound, out) = inspect_json(path, Members::Passed, Vec::new())?;
+    let (sound, out) = inspect_json(path, &Members::Assumed, Vec::new())?;
     Ok((sound, serde_json::from_slice(&out)?))
 }
 

@@ -58,8 +58,16 @@ impl Payload {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn read(mut body: BodyReader) -> io::Result<Payload> {
+    pub fn read(body: BodyReader) -> io::Result<Payload> {
         let data_len = body.data_len();
+        Payload::read_data(body, data_len)
+    }
+
+    /// As [`Payload::read`], from `data_len` bytes of data.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn read_data(mut body: impl Read, data_len: u64) -> io::Result<Payload> {
         let mut fixed = [0; FIXED];
         let there = read_up_to(&mut body, &mut fixed)?;
         let named = fixed.starts_with(MAGIC);

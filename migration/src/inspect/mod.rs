@@ -26,12 +26,16 @@ pub mod survey;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use bytes::Bytes;
+use rsl_core::types::{MemberSet, Node};
 use serde_json::json;
 
+use crate::host::Member;
+
 use json::Fields;
-use legacy::Members;
-use restart::Restart;
+use restart::{Members, Restart};
 use show_json::ShowJson;
 use show_text::ShowText;
 use survey::{Problems, Surveyed, survey};
@@ -48,8 +52,12 @@ pub struct Args {
     /// One JSON value instead of text.
     #[arg(long)]
     json: bool,
-    /// A legacy replica is started without a member set (its newer interface): it has to be in the files.
-    #[arg(long)]
+    /// The member set that comes with the start, as `--members` of a replica takes it; files of versions 1 and 2 hold
+    /// none. Without it, some set is assumed to come.
+    #[arg(long, value_name = "ID@IP:PORT[:LEARNPORT][/HOST],...")]
+    members: Option<String>,
+    /// No member set comes with the start: it has to be in the files.
+    #[arg(long, conflicts_with = "members")]
     no_members: bool,
 }
 
@@ -57,14 +65,7 @@ impl Args {
     /// Inspects. The exit code says whether something is wrong.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        let members = if self.no_members { Members::NotPassed } else { Members::Passed };
-        let out = BufWriter::new(io::stdout().lock());
-        let result = if self.json {
-            inspect_json(&self.path, members, out).map(|(sound, _)| sound)
-        } else {
-            inspect_text(&self.path, members, out)
-        };
-        match result {
+        match self.inspect() {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::from(1),
             Err(error) => {
@@ -73,13 +74,46 @@ impl Args {
             }
         }
     }
+
+    fn inspect(&self) -> io::Result<bool> {
+        let members = match &self.members {
+            Some(list) => Members::Given(Arc::new(parse_members(list)?)),
+            None if self.no_members => Members::NotPassed,
+            None => Members::Assumed,
+        };
+        let out = BufWriter::new(io::stdout().lock());
+        if self.json {
+            inspect_json(&self.path, &members, out).map(|(sound, _)| sound)
+        } else {
+            inspect_text(&self.path, &members, out)
+        }
+    }
+}
+
+/// A member set from a list as hosts take it.
+fn parse_members(list: &str) -> io::Result<MemberSet> {
+    let wrong =
+        |error: &dyn std::fmt::Display| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
+    let node = |member: Member| {
+        Ok(Node {
+            id: member.id.parse().map_err(|error| wrong(&error))?,
+            ip: *member.address.ip(),
+            rsl_port: member.address.port(),
+            learn_port: member.learn_port.unwrap_or(0),
+            app_port: 0,
+            host_name: member.host_name.unwrap_or_default().into(),
+        })
+    };
+    let members = Member::parse_list(list).map_err(|error| wrong(&error))?;
+    let nodes = members.into_iter().map(node).collect::<io::Result<_>>()?;
+    Ok(MemberSet { nodes, cookie: Bytes::new() })
 }
 
 /// Writes the JSON of `path`; gives whether all is sound, and the output.
 ///
 /// # Errors
 /// When a file cannot be read or the output fails.
-pub fn inspect_json<W: Write>(path: &Path, members: Members, out: W) -> io::Result<(bool, W)> {
+pub fn inspect_json<W: Write>(path: &Path, members: &Members, out: W) -> io::Result<(bool, W)> {
     let mut show = ShowJson::new(out)?;
     let (surveyed, problems) = survey(path, &mut show)?;
     let mut rest = Fields::new();
@@ -103,7 +137,7 @@ pub fn inspect_json<W: Write>(path: &Path, members: Members, out: W) -> io::Resu
 ///
 /// # Errors
 /// When a file cannot be read or the output fails.
-pub fn inspect_text<W: Write>(path: &Path, members: Members, out: W) -> io::Result<bool> {
+pub fn inspect_text<W: Write>(path: &Path, members: &Members, out: W) -> io::Result<bool> {
     let mut show = ShowText::new(out);
     let (surveyed, problems) = survey(path, &mut show)?;
     let mut out = show.finish();

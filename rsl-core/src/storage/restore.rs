@@ -1,5 +1,6 @@
 //! Restart: from a working directory to the state an engine begins with, and a log ready to be appended to [STOR-59].
 
+use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -137,6 +138,40 @@ impl Note {
             | Note::TornTail { .. }
             | Note::SaveFailed(_)
             | Note::FirstLoadRefused => None,
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::ForeignName(name) => write!(f, "{name} is ignored: no canonical name"),
+            Note::CheckpointSkipped { decree, reason } => {
+                write!(f, "the checkpoint of decree {decree} is passed over: {reason}")
+            }
+            Note::TornTail { path, offset, position } => write!(
+                f,
+                "{} at offset {offset}: the file ends inside record {position}, which is dropped",
+                path.display()
+            ),
+            Note::DamagedTail { path, offset, position } => write!(
+                f,
+                "{} at offset {offset}: the complete last record {position} has a wrong checksum and is dropped; it \
+                 may have been acknowledged",
+                path.display()
+            ),
+            Note::PartialPage { path, offset } => {
+                write!(f, "{} at offset {offset}: less than a page is dropped", path.display())
+            }
+            Note::HistoryEnds { last, set_aside } => {
+                write!(f, "the history ends at {last}: what follows was covered by an unusable checkpoint;")?;
+                let names: Vec<_> = set_aside.iter().map(|path| path.display().to_string()).collect();
+                write!(f, " set aside: {}", names.join(", "))
+            }
+            Note::SaveFailed(reason) => {
+                write!(f, "a checkpoint asked for during replay was not saved: {reason}")
+            }
+            Note::FirstLoadRefused => write!(f, "the application refused its first load of nothing"),
         }
     }
 }

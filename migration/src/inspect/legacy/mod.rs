@@ -3,23 +3,22 @@
 //! This follows the algorithm of STOR-59 with the reader of STOR-29 and the checks of STOR-37 and STOR-45, assertions
 //! included. It never writes. It is here to tell operators whether the old binary could still be used.
 
+mod checkpoint;
+
 use std::io;
 use std::path::Path;
 
-use rsl_core::format::{PAGE, round_to_page};
-use rsl_core::types::{Ballot, Decree, MAX_MEMBER_SET_COOKIE, MemberId, Position};
-use rsl_core::wire::{DecodeError, Message, Vote};
+use rsl_core::format::round_to_page;
+use rsl_core::types::{Ballot, Decree, MemberId, Position};
+use rsl_core::wire::Message;
 
-use super::app::Payload;
-use super::checkpoint::{BodyReader, Checkpoint, HeaderError, VoteError, blocks};
 use super::dir::WorkingDir;
 use super::log::{Body, ChecksumState, Entry, Found, LogWalker, Record, is_logged};
+pub(super) use checkpoint::is_host_directory;
+use checkpoint::{Loaded, Refusal, has_long_cookie, kills, open_checkpoint, vote_members};
 
 /// The buffer that a record is read into unless it is longer, in bytes.
 const READ_BUFFER: u64 = 10 << 20;
-/// Above this length the memory for a vote cannot be had [HARD-8].
-const LARGEST_VOTE: u32 = 0xFFFF_F000;
-
 /// How the start of a legacy replica ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -85,15 +84,6 @@ pub struct LogRange {
     has_votes: bool,
 }
 
-/// What the caller of a start would tell the replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Members {
-    /// The member set comes with the start (the old way, and the only one for versions 1 and 2).
-    Passed,
-    /// It has to be in the files.
-    NotPassed,
-}
-
 /// An end of the start before its end.
 enum Stop {
     Failed(String),
@@ -107,20 +97,21 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Starts a legacy replica on `dir`, in the mind.
+/// Starts a legacy replica on `dir`, in the mind. `members_passed`: the caller of the start gives it a member set (the
+/// old way, and the only one for versions 1 and 2).
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn restart(dir: &WorkingDir, members: Members) -> io::Result<LegacyRestart> {
+pub fn restart(dir: &WorkingDir, members_passed: bool) -> io::Result<LegacyRestart> {
     let mut start = Start {
         dir,
         host: is_host_directory(dir)?,
         notes: Vec::new(),
-        state: State { configuration: u32::from(members == Members::Passed), ..State::default() },
+        state: State { configuration: u32::from(members_passed), ..State::default() },
         pending: None,
         reached: 0,
     };
-    let outcome = match start.run(members) {
+    let outcome = match start.run(members_passed) {
         Ok(()) => Outcome::Started,
         Err(Stop::Failed(why)) => {
             start.notes.push(why);
@@ -135,23 +126,6 @@ pub fn restart(dir: &WorkingDir, members: Members) -> io::Result<LegacyRestart> 
     Ok(LegacyRestart { outcome, notes: start.notes, state: start.state })
 }
 
-/// Whether the application is the reference host, whose verdict on a body is known: a checkpoint looks like its own.
-fn is_host_directory(dir: &WorkingDir) -> io::Result<bool> {
-    for &decree in dir.checkpoints.iter().rev() {
-        let path = dir.checkpoint(decree);
-        if let Ok(checkpoint) = Checkpoint::open(&path)
-            && let Ok(next) = &checkpoint.next_vote
-            && checkpoint.state_saved()
-        {
-            let body = BodyReader::open(&path, next.header_len, checkpoint.block_size())?;
-            if Payload::read(body)? != Payload::Foreign {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
 struct Start<'a> {
     dir: &'a WorkingDir,
     host: bool,
@@ -163,30 +137,8 @@ struct Start<'a> {
     reached: u64,
 }
 
-/// What a checkpoint gives a restart.
-struct Loaded {
-    next: Position,
-    reconfigures: Option<usize>,
-    max_ballot: Ballot,
-    /// Number and count of members, version 3 on.
-    configuration: Option<(u32, usize)>,
-    next_len: u64,
-}
-
-enum Refusal {
-    Refused(String),
-    Dies(String),
-    Io(io::Error),
-}
-
-impl From<io::Error> for Refusal {
-    fn from(error: io::Error) -> Self {
-        Refusal::Io(error)
-    }
-}
-
 impl Start<'_> {
-    fn run(&mut self, members: Members) -> Result<(), Stop> {
+    fn run(&mut self, members_passed: bool) -> Result<(), Stop> {
         let numbers = |extension| {
             self.dir
                 .legacy_numbers(extension)
@@ -202,7 +154,7 @@ impl Start<'_> {
             if logs.is_empty() {
                 // It opens 0.log and is done.
                 self.state.logs.push(LogRange::default());
-                return self.finish(members);
+                return self.finish(members_passed);
             }
         }
         self.replay(&logs)?;
@@ -217,14 +169,14 @@ impl Start<'_> {
         if self.state.logs.is_empty() {
             return Err(Stop::Dies("no log to go on with".into()));
         }
-        self.finish(members)
+        self.finish(members_passed)
     }
 
     /// A replica that took part in something must know its members [STOR-64].
-    fn finish(&self, members: Members) -> Result<(), Stop> {
+    fn finish(&self, members_passed: bool) -> Result<(), Stop> {
         let accepted = &self.state.accepted;
         let bootstrapped = accepted.ballot.id > 0 || accepted.decree.0 > 1;
-        if members == Members::NotPassed && self.state.members == 0 && bootstrapped {
+        if !members_passed && self.state.members == 0 && bootstrapped {
             return Err(Stop::Failed("no member set in checkpoint or log, and none from outside".into()));
         }
         Ok(())
@@ -417,24 +369,6 @@ impl Start<'_> {
     }
 }
 
-/// Whether a decoding error is an assertion of legacy's [HARD-8] [HARD-9] [HARD-10].
-fn kills(error: &DecodeError) -> bool {
-    match error {
-        DecodeError::TrailingBytes(_) | DecodeError::HostNameTooLong(_) => true,
-        DecodeError::BadLength(length) => *length > LARGEST_VOTE,
-        _ => false,
-    }
-}
-
-/// Whether a vote proposes a member set that legacy's readers reject [HARD-11].
-fn has_long_cookie(vote: &Vote) -> bool {
-    vote.reconfiguration().is_some_and(|members| members.cookie.len() > MAX_MEMBER_SET_COOKIE)
-}
-
-fn vote_members(vote: &Vote) -> Option<usize> {
-    vote.reconfiguration().map(|members| members.nodes.len())
-}
-
 enum Reading<'a> {
     Record(&'a Record),
     End(String),
@@ -473,91 +407,4 @@ fn end_of_log<'a>(entry: &'a Entry, next: Option<&io::Result<Entry>>, left: u64)
         Found::Zeros if entry.to_end => Reading::End(why),
         Found::Zeros | Found::Garbage { .. } | Found::Fragment { .. } => Reading::Fails(why),
     }
-}
-
-/// A checkpoint as a legacy replica opens and loads it.
-fn open_checkpoint(path: &Path, host: bool) -> Result<Loaded, Refusal> {
-    let refused = |why: String| Refusal::Refused(why);
-    let checkpoint = match Checkpoint::open(path) {
-        Ok(checkpoint) => checkpoint,
-        Err(HeaderError::Io(error)) if error.kind() == io::ErrorKind::NotFound || path.is_dir() => {
-            return Err(refused("there is no such file".into()));
-        }
-        Err(HeaderError::Io(error)) => return Err(Refusal::Io(error)),
-        Err(error @ HeaderError::BadLength(_)) if overruns(path)? => {
-            return Err(Refusal::Dies(format!("{error}, and legacy reads past its buffer")));
-        }
-        Err(HeaderError::Field(error)) if kills(&error) => {
-            return Err(Refusal::Dies(format!("asserts: {error}")));
-        }
-        Err(error) => return Err(refused(error.to_string())),
-    };
-    let next = match &checkpoint.next_vote {
-        Ok(next) => next,
-        // Decoded before its checksum is looked at.
-        Err(VoteError::Malformed(error)) if kills(error) => {
-            return Err(Refusal::Dies(format!("asserts: next vote: {error}")));
-        }
-        Err(error) => return Err(refused(error.to_string())),
-    };
-    let members = checkpoint.fields.as_ref().map(|fields| &fields.members);
-    if has_long_cookie(&next.vote) || members.is_some_and(|set| set.cookie.len() > MAX_MEMBER_SET_COOKIE) {
-        return Err(refused("a member set with a cookie that legacy does not read".into()));
-    }
-    if next.checksum != ChecksumState::Ok {
-        return Err(refused("the next vote has a wrong checksum".into()));
-    }
-    let max_ballot = checkpoint.max_ballot().unwrap_or_default();
-    if max_ballot < next.vote.ballot() {
-        return Err(refused(format!(
-            "max ballot {max_ballot} is below the next vote's {}",
-            next.vote.ballot()
-        )));
-    }
-    let block_size = checkpoint.block_size();
-    if let Some(saved) = checkpoint.saved().filter(|saved| saved.block_size > 0) {
-        if !u64::from(block_size).is_multiple_of(PAGE) {
-            return Err(Refusal::Dies(format!("asserts: blocks of {block_size} bytes")));
-        }
-        if saved.size != checkpoint.size {
-            return Err(refused(format!(
-                "the file has {} bytes, the header says {}",
-                checkpoint.size, saved.size
-            )));
-        }
-        let last = checkpoint.size.wrapping_sub(next.header_len) % u64::from(block_size);
-        if (1..=8).contains(&last) {
-            return Err(refused(format!("the last block has {last} bytes")));
-        }
-    }
-    if checkpoint.state_saved() {
-        if block_size > 0 && blocks(path, next.header_len, block_size)?.iter().any(|block| !block.checksum_ok)
-        {
-            return Err(refused("a block has a wrong checksum".into()));
-        }
-        let payload = Payload::read(BodyReader::open(path, next.header_len, block_size)?)?;
-        match payload {
-            Payload::DamagedHost(why) if host => {
-                return Err(refused(format!("the application refuses it: {why}")));
-            }
-            Payload::Foreign if host => return Err(refused("the application refuses it".into())),
-            Payload::Host(_) | Payload::DamagedHost(_) | Payload::Foreign => {}
-        }
-    }
-    Ok(Loaded {
-        next: next.vote.position(),
-        reconfigures: vote_members(&next.vote),
-        max_ballot,
-        configuration: checkpoint
-            .fields
-            .as_ref()
-            .map(|fields| (fields.configuration_number, fields.members.nodes.len())),
-        next_len: round_to_page(next.vote.encoded().len() as u64),
-    })
-}
-
-/// Whether there are bytes behind the first page, which a header length that rounds to zero makes legacy read into
-/// a buffer of one page.
-fn overruns(path: &Path) -> io::Result<bool> {
-    Ok(path.metadata()?.len() > PAGE)
 }
