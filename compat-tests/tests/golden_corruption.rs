@@ -88,7 +88,9 @@ fn legacy_agrees(restart: &Value, recorded: &Value) -> Result<(), Failed> {
         _ => return Err("an outcome that is not known here".into()),
     };
     if restart["legacy"] != outcome {
-        return Err(format!("{} where {outcome} was seen: {}", restart["legacy"], restart["legacyNotes"]).into());
+        return Err(
+            format!("{} where {outcome} was seen: {}", restart["legacy"], restart["legacyNotes"]).into()
+        );
     }
     if outcome == "started" {
         let status = &recorded["status"];
@@ -107,11 +109,21 @@ fn same(name: &str, found: &Value, expected: &Value) -> Result<(), Failed> {
 fn ours_agrees(_name: &str, restart: &Value, recorded: &Value) -> Result<(), Failed> {
     let started = recorded["outcome"] == "started";
     if started != (restart["outcome"] == "started") {
-        return Err(format!("DIFF outcome {}: {} {} {}", recorded["outcome"], restart["outcome"], restart["error"], restart["clauses"]).into());
+        return Err(format!(
+            "DIFF outcome {}: {} {} {}",
+            recorded["outcome"], restart["outcome"], restart["error"], restart["clauses"]
+        )
+        .into());
     }
     if started {
         for name in STATE {
-            if restart[name] != recorded["status"][name] { return Err(format!("DIFF state {name} {} {} {} {}", restart[name], recorded["status"][name], restart["notes"], restart["clauses"]).into()); }
+            if restart[name] != recorded["status"][name] {
+                return Err(format!(
+                    "DIFF state {name} {} {} {} {}",
+                    restart[name], recorded["status"][name], restart["notes"], restart["clauses"]
+                )
+                .into());
+            }
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::format::{
     BLOCK_CHECKSUM, BodyError, BodyLayout, CheckpointHeader, HeaderError, PAGE, read_exact_at,
 };
 use crate::types::Decree;
-use crate::wire::checksum;
+use crate::wire::{DecodeError, checksum};
 
 /// Why a checkpoint file cannot be used: the next older one is tried.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,24 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
+    /// The hardening clause that refuses the file where legacy uses it or dies of it.
+    #[must_use]
+    pub const fn clause(&self) -> Option<&'static str> {
+        match self {
+            CheckpointError::Decree { .. } | CheckpointError::NextVote { .. } => Some("HARD-48"),
+            CheckpointError::Header(HeaderError::Length(_)) => Some("HARD-38"),
+            CheckpointError::Header(HeaderError::Body(BodyError::BlockSize(_)))
+            | CheckpointError::Body(BodyError::BlockSize(_)) => Some("HARD-54"),
+            CheckpointError::Header(HeaderError::Decode(DecodeError::TrailingBytes(_))) => Some("HARD-9"),
+            CheckpointError::Header(HeaderError::Decode(DecodeError::HostNameTooLong(_))) => Some("HARD-10"),
+            CheckpointError::Io(_)
+            | CheckpointError::Header(_)
+            | CheckpointError::Body(_)
+            | CheckpointError::Size { .. }
+            | CheckpointError::Block { .. } => None,
+        }
+    }
+
     fn damaged(error: &io::Error) -> Option<u64> {
         error.get_ref().and_then(|inner| inner.downcast_ref::<DamagedBlock>()).map(|block| block.0)
     }

@@ -168,7 +168,7 @@ impl<'a> Replay<'a> {
             if !loaded || reader.has_failed() {
                 self.unusable.push(decree);
                 let reason = "the application could not load it".to_owned();
-                self.notes.push(Note::CheckpointSkipped { decree, reason });
+                self.notes.push(Note::CheckpointSkipped { decree, reason, clause: None });
                 continue;
             }
             self.use_checkpoint(decree, &reader);

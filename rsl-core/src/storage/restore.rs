@@ -85,6 +85,8 @@ pub enum Note {
         decree: Decree,
         /// Why.
         reason: String,
+        /// The hardening clause that asks for this, where legacy would use the file or die of it.
+        clause: Option<&'static str>,
     },
     /// A torn last record was dropped [STOR-30].
     TornTail {
@@ -134,10 +136,8 @@ impl Note {
             Note::PartialPage { .. } => Some("HARD-33"),
             Note::HistoryEnds { .. } => Some("HARD-374"),
             Note::DamagedTail { .. } => Some("HARD-34"),
-            Note::CheckpointSkipped { .. }
-            | Note::TornTail { .. }
-            | Note::SaveFailed(_)
-            | Note::FirstLoadRefused => None,
+            Note::CheckpointSkipped { clause, .. } => *clause,
+            Note::TornTail { .. } | Note::SaveFailed(_) | Note::FirstLoadRefused => None,
         }
     }
 }
@@ -146,7 +146,7 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Note::ForeignName(name) => write!(f, "{name} is ignored: no canonical name"),
-            Note::CheckpointSkipped { decree, reason } => {
+            Note::CheckpointSkipped { decree, reason, .. } => {
                 write!(f, "the checkpoint of decree {decree} is passed over: {reason}")
             }
             Note::TornTail { path, offset, position } => write!(
@@ -449,7 +449,7 @@ fn set_aside(directory: &Directory, replay: &mut Replay<'_>) -> Result<(), Resto
 
 /// How a checkpoint error reads in a note.
 pub(super) fn skipped(decree: Decree, error: &CheckpointError) -> Note {
-    Note::CheckpointSkipped { decree, reason: error.to_string() }
+    Note::CheckpointSkipped { decree, reason: error.to_string(), clause: error.clause() }
 }
 
 /// Position of an unaccepted record.
