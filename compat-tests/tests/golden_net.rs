@@ -26,10 +26,13 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// The receive timeout of our learn port here; the legacy replicas ran with 5 s.
 const RECEIVE_TIMEOUT: Duration = Duration::from_millis(300);
 
+/// A test over the golden folder.
+type Test = fn(&Path) -> Result<(), Failed>;
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let dir: Option<Arc<PathBuf>> = compat_tests::golden::dir().map(Arc::new);
-    let tests: [(&str, fn(&Path) -> Result<(), Failed>); 2] =
+    let tests: [(&str, Test); 2] =
         [("packet_port_reacts_as_legacy", packet_port), ("learn_port_reacts_as_legacy", learn_port)];
     let trials = tests.into_iter().map(|(name, test)| {
         let found = dir.clone();
@@ -276,7 +279,7 @@ fn ask(server: SocketAddrV4, request: &[u8]) -> Result<Vec<u8>, Failed> {
 
 /// Fails with `problems`, or when not every file had `per_file` probes.
 fn verdict(done: usize, per_file: usize, problems: &[String]) -> Result<(), Failed> {
-    if done == 0 || done % per_file != 0 {
+    if done == 0 || !done.is_multiple_of(per_file) {
         return Err(format!("{done} probes, {per_file} per file were expected").into());
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n").into()) }

@@ -19,7 +19,7 @@ use crate::wire::{
 };
 
 /// Nothing is waited for longer than this.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(10);
 static FILES: AtomicU64 = AtomicU64::new(0);
 
 fn header(decree: u64) -> Header {
@@ -193,7 +193,7 @@ fn everything_else_is_closed_without_an_answer() {
     for bytes in bad {
         let (answer, took) = raw(&server, &bytes);
         assert!(answer.is_empty(), "{:?}", &bytes[..20.min(bytes.len())]);
-        assert!(took < Duration::from_secs(1), "closed at once");
+        assert!(took < Duration::from_secs(4), "closed at once, not after the receive timeout");
     }
 }
 
@@ -207,7 +207,7 @@ fn slow_requests_are_given_up() {
     let request = Message::FetchVotes(header(1)).encode().unwrap();
     let (answer, took) = raw(&server, &request[..80]);
     assert!(answer.is_empty());
-    assert!((100..400).contains(&took.as_millis()), "{took:?}");
+    assert!((100..2000).contains(&took.as_millis()), "{took:?}");
     let started = Instant::now();
     let mut stream = TcpStream::connect(server.local_address()).unwrap();
     for byte in &request {
@@ -216,36 +216,37 @@ fn slow_requests_are_given_up() {
         }
         std::thread::sleep(Duration::from_millis(30));
     }
-    assert!((300..1500).contains(&started.elapsed().as_millis()), "four receive timeouts");
+    assert!((300..4000).contains(&started.elapsed().as_millis()), "four receive timeouts");
 }
 
 /// [WIRE-41] [HARD-18]: a receiver that does not read is given up after the send timeout, one that reads too slowly
 /// when the time for the transfer is over.
 #[test]
 fn slow_receivers_are_given_up() {
-    let big = Source { checkpoint: Some((5, vec![3; 40 << 20])), ..Source::default() };
-    let mut settings = settings(6);
-    settings.send_timeout = Duration::from_millis(150);
-    settings.grace = Duration::from_millis(400);
-    settings.min_rate = u64::MAX;
-    let (server, _) = serve(settings, big);
-    for (pause, at_most) in [(1000, 1000), (10, 2000)] {
-        let started = Instant::now();
+    let long = Duration::from_secs(60);
+    let short = Duration::from_millis(200);
+    for (send_timeout, grace, reads) in [(short, long, false), (long, short, true)] {
+        let big = Source { checkpoint: Some((5, vec![3; 40 << 20])), ..Source::default() };
+        let (server, _) =
+            serve(LearnSettings { send_timeout, grace, min_rate: u64::MAX, ..settings(6) }, big);
         let request = Message::FetchCheckpoint(header(5));
         let mut stream =
             open(server.local_address(), &request, timeouts(), &LearnCanceller::default()).unwrap();
-        while server.connections() > 0 || started.elapsed() < Duration::from_millis(50) {
+        let started = Instant::now();
+        stream.read_exact(&mut [0; 1000]).unwrap();
+        while server.connections() > 0 {
             assert!(started.elapsed() < PATIENCE);
-            std::thread::sleep(Duration::from_millis(pause.min(20)));
-            if pause < 100 {
+            std::thread::sleep(Duration::from_millis(10));
+            if reads {
+                // Far below what would be needed to get all of it in time.
                 stream.read_exact(&mut [0; 20_000]).unwrap();
             }
         }
-        assert!(started.elapsed() < Duration::from_millis(at_most));
+        assert!(started.elapsed() >= Duration::from_millis(150));
         let mut rest = Vec::new();
         // Whether as an end or as a reset: it came short.
         drop(stream.read_to_end(&mut rest));
-        assert!(rest.len() < 40 << 20);
+        assert!(rest.len() < 39 << 20);
     }
 }
 
@@ -278,7 +279,7 @@ fn stopping_ends_every_transfer() {
     stream.read_exact(&mut [0; 1000]).unwrap();
     let started = Instant::now();
     drop(server);
-    assert!(started.elapsed() < Duration::from_secs(1));
+    assert!(started.elapsed() < Duration::from_secs(4), "not after the send timeout");
     assert!(TcpStream::connect(address).is_err());
     let mut rest = Vec::new();
     drop(stream.read_to_end(&mut rest));
@@ -290,6 +291,11 @@ fn fake(work: impl FnOnce(TcpStream) + Send + 'static) -> (SocketAddrV4, std::th
     let listener = TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = crate::net::connection::ipv4(listener.local_addr().unwrap()).unwrap();
     (address, std::thread::spawn(move || work(listener.accept().unwrap().0)))
+}
+
+/// A server that answers nothing and waits for the client to go.
+fn silent(mut stream: TcpStream) {
+    drop(stream.read_to_end(&mut Vec::new()));
 }
 
 /// [WIRE-31]: the client writes the message and nothing else, and its length field counts it; W-14 of wire.md.
@@ -321,35 +327,29 @@ fn the_client_sends_one_bare_message() {
 fn clients_do_not_wait_for_ever() {
     let request = Message::FetchVotes(header(1));
     let short = LearnTimeouts { receive: Duration::from_millis(80), ..timeouts() };
-    let (address, thread) = fake(|stream| {
-        std::thread::sleep(Duration::from_millis(400));
-        drop(stream);
-    });
+    let (address, thread) = fake(silent);
     let canceller = LearnCanceller::default();
     let mut stream = open(address, &request, short, &canceller).unwrap();
-    let started = Instant::now();
     assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::TimedOut);
-    assert!(started.elapsed() < Duration::from_millis(300));
     canceller.cancel();
     assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
     assert!(open(address, &request, short, &canceller).is_err(), "cancelled before it starts");
+    drop(stream);
     thread.join().unwrap();
     assert!(matches!(open(address, &request, short, &LearnCanceller::default()), Err(LearnError::Io { .. })));
 
     let canceller = LearnCanceller::default();
-    let (address, thread) = fake(|stream| {
-        std::thread::sleep(Duration::from_millis(300));
-        drop(stream);
-    });
+    let (address, thread) = fake(silent);
     let mut stream = open(address, &request, timeouts(), &canceller).unwrap();
     let started = Instant::now();
     let later = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(50));
         canceller.cancel();
     });
-    assert!(stream.read(&mut [0]).is_err());
-    assert!(started.elapsed() < Duration::from_millis(250));
+    assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+    assert!(started.elapsed() < Duration::from_secs(4), "not after the receive timeout");
     later.join().unwrap();
+    drop(stream);
     thread.join().unwrap();
 }
 
@@ -366,8 +366,9 @@ fn bad_status_answers_are_errors() {
         [Vec::new(), good[..100].to_vec(), good[..3].to_vec(), huge, short, query.encode().unwrap().to_vec()];
     for answer in answers {
         let (address, thread) = fake(move |mut stream| {
-            stream.write_all(&answer).unwrap();
-            stream.shutdown(Shutdown::Write).unwrap();
+            // The client may have given up before the end.
+            drop(stream.write_all(&answer));
+            drop(stream.shutdown(Shutdown::Write));
             drop(stream.read_to_end(&mut Vec::new()));
         });
         assert!(status(address, &query, timeouts()).is_err());

@@ -69,10 +69,7 @@ fn memory_follows_the_bytes_received() {
     host.net.set_peers(1, &[node(2, peer)]);
     let claim = [&(100u32 << 20).to_le_bytes()[..], &[0; 16]].concat();
     let mut open = |from: Ipv4Addr, bytes: usize| {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddrV4::new(from, 0).into()).unwrap();
-        socket.connect(&host.address().into()).unwrap();
-        let mut stream = TcpStream::from(socket);
+        let mut stream = client_from(&host, from);
         let before = host.net.stats().bytes_received;
         stream.write_all(&claim).unwrap();
         stream.write_all(&vec![0; bytes]).unwrap();
@@ -102,10 +99,7 @@ fn connections_are_bounded() {
     host.until("the second", |host| host.net.stats().inbound == 2);
     let mut third = client(&host);
     assert!(is_closed(&mut host, &mut third));
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddrV4::new(ip(38), 0).into()).unwrap();
-    socket.connect(&host.address().into()).unwrap();
-    let mut peer = TcpStream::from(socket);
+    let mut peer = client_from(&host, ip(38));
     assert!(is_closed(&mut host, &mut first), "the one that was silent longest");
     assert!(!is_closed(&mut host, &mut second));
     assert!(!is_closed(&mut host, &mut peer));

@@ -135,15 +135,15 @@ fn a_half_close_closes_both_directions() {
     host.decrees(1);
     let from = host.messages[0].0;
     // More than fits into the socket, so that something is queued when the end comes.
-    for decree in 0..8 {
-        host.send(Destination::Connection(from.connection), &vote(decree, 8 << 20));
+    for decree in 0..3 {
+        host.send(Destination::Connection(from.connection), &vote(decree, BIG));
     }
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     host.until("the close", |host| host.net.stats().inbound == 0);
     assert!(host.net.stats().answers_dropped > 0);
     let mut rest = Vec::new();
     let ended = stream.read_to_end(&mut rest);
-    assert!(rest.len() < 64 << 20, "{ended:?}");
+    assert!(rest.len() < 3 * BIG, "{ended:?}");
 }
 
 /// [WIRE-8] [WIRE-9] [PROTO-38]: an answer takes the connection of the question, and is dropped when that is gone,
@@ -222,7 +222,7 @@ fn a_late_answer_is_dropped_and_the_connection_kept() {
     stream.write_all(&packet(&query(1))).unwrap();
     host.decrees(1);
     let to = Destination::Connection(host.messages[0].0.connection);
-    let (big, small) = (vote(1, 30 << 20), Message::NotAccepted(header(2)));
+    let (big, small) = (vote(1, BIG), Message::NotAccepted(header(2)));
     host.send(to, &big);
     host.send(to, &small);
     host.skew += Duration::from_secs(6);

@@ -20,9 +20,11 @@ use crate::types::{Ballot, Decree, Instant, MemberId, Node, ProtocolVersion};
 use crate::wire::{Header, Message, Vote, VoteContent, encode_packet};
 
 /// No test waits longer than this for anything.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Long enough for loopback traffic that must not come.
 const QUIET: Duration = Duration::from_millis(60);
+/// Does not fit into the buffers of a connection to a test's own socket.
+const BIG: usize = 10 << 20;
 
 /// A loopback address; every test uses its own, so that tests can run at the same time.
 fn ip(last: u8) -> Ipv4Addr {
@@ -114,9 +116,24 @@ impl Host {
     }
 }
 
+/// A socket with a small receive buffer.
+fn socket(ip: Ipv4Addr) -> socket2::Socket {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    socket.bind(&SocketAddrV4::new(ip, 0).into()).unwrap();
+    socket
+}
+
 /// A client of the packet port.
 fn client(host: &Host) -> TcpStream {
-    let stream = TcpStream::connect(host.address()).unwrap();
+    client_from(host, Ipv4Addr::LOCALHOST)
+}
+
+/// A client of the packet port with an address of its own.
+fn client_from(host: &Host, ip: Ipv4Addr) -> TcpStream {
+    let socket = socket(ip);
+    socket.connect(&host.address().into()).unwrap();
+    let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
@@ -214,9 +231,16 @@ fn v4(address: std::net::SocketAddr) -> SocketAddrV4 {
     super::connection::ipv4(address).unwrap()
 }
 
+/// An address where nothing listens until `listen` is called on the socket.
+fn reserved(ip: Ipv4Addr) -> (socket2::Socket, SocketAddrV4) {
+    let socket = socket(ip);
+    let address = v4(socket.local_addr().unwrap().as_socket().unwrap());
+    (socket, address)
+}
+
 /// A listener of a test, and its address.
 fn listener(ip: Ipv4Addr) -> (TcpListener, SocketAddrV4) {
-    let listener = TcpListener::bind(SocketAddrV4::new(ip, 0)).unwrap();
-    let address = v4(listener.local_addr().unwrap());
-    (listener, address)
+    let (socket, address) = reserved(ip);
+    socket.listen(16).unwrap();
+    (socket.into(), address)
 }
