@@ -64,7 +64,10 @@ pub(super) enum Closed {
 
 /// A connection in either direction.
 ///
-/// Readiness is edge-triggered: a flag is set by an event and cleared only when the socket says that it would block.
+/// Readiness is edge-triggered: a flag is set by an event and cleared when the socket says that it would block. On
+/// Unix a short read or write says so too, and saves a system call: whatever changes later is a new event. Only the
+/// end of the stream may have been announced together with the last bytes, so that is read up to. On Windows only
+/// an operation that would block arms the next event.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) id: ConnectionId,
@@ -73,6 +76,8 @@ pub(super) struct Connection {
     pub(super) connecting: bool,
     pub(super) readable: bool,
     pub(super) writable: bool,
+    /// An event said that nothing more will come: the end has to be read to be seen.
+    pub(super) ending: bool,
     stream: Stream,
     decoder: PacketDecoder,
 }
@@ -97,6 +102,7 @@ impl Connection {
             // Whatever arrived before the registration is reported by the first event.
             readable: false,
             writable: !connecting,
+            ending: false,
             stream: Stream::Plain(socket),
             decoder: PacketDecoder::new(limit),
         })
@@ -151,6 +157,9 @@ impl Connection {
                 Ok(0) => return Err(Closed::EndOfStream),
                 Ok(count) => {
                     total += count;
+                    if cfg!(unix) && count < buffer.len() && !self.ending {
+                        self.readable = false;
+                    }
                     self.decoder.feed(&buffer[..count]);
                     while let Some(payload) = self.decoder.poll()? {
                         deliver(payload);
@@ -169,10 +178,15 @@ impl Connection {
     pub(super) fn transmit(&mut self, queue: &mut SendQueue, done: &mut Vec<Packet>) -> Result<(), Closed> {
         let mut total = 0;
         while self.writable && !queue.is_empty() && total < WRITE_BUDGET {
-            match self.stream.write_vectored(&queue.slices()) {
+            let slices = queue.slices();
+            let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+            match self.stream.write_vectored(&slices) {
                 Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
                 Ok(count) => {
                     total += count;
+                    if cfg!(unix) && count < offered {
+                        self.writable = false;
+                    }
                     queue.advance(count, done);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,

@@ -25,7 +25,10 @@ impl Frame {
         let bytes = message.encode()?;
         let tail = match message {
             // Votes that leave here were built here or verified by the engine [HARD-15]; their checksum is known.
-            Message::Vote(vote) => Some(vote.header().checksum),
+            Message::Vote(vote) => {
+                debug_assert!(vote.checksum_is_valid(), "a vote that peers would refuse");
+                Some(vote.header().checksum)
+            }
             _ => None,
         };
         Ok(Frame { header: packet_header(&bytes, tail)?, message: bytes })

@@ -212,7 +212,8 @@ impl PacketService {
                 None => self.inbound.get_mut(&token.0).map(|inbound| &mut inbound.connection),
             };
             if let Some(connection) = connection {
-                connection.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+                connection.ending |= event.is_read_closed() || event.is_error();
+                connection.readable |= event.is_readable() || connection.ending;
                 connection.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
             }
         }

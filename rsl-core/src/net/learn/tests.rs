@@ -208,15 +208,13 @@ fn slow_requests_are_given_up() {
     let (answer, took) = raw(&server, &request[..80]);
     assert!(answer.is_empty());
     assert!((100..2000).contains(&took.as_millis()), "{took:?}");
-    let started = Instant::now();
     let mut stream = TcpStream::connect(server.local_address()).unwrap();
-    for byte in &request {
-        if stream.write_all(&[*byte]).is_err() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(30));
+    let mut sent = 0;
+    while sent < request.len() && stream.write_all(&request[sent..=sent]).is_ok() {
+        sent += 1;
+        std::thread::sleep(Duration::from_millis(20));
     }
-    assert!((300..4000).contains(&started.elapsed().as_millis()), "four receive timeouts");
+    assert!(sent < request.len(), "four receive timeouts are over before byte {sent}");
 }
 
 /// [WIRE-41] [HARD-18]: a receiver that does not read is given up after the send timeout, one that reads too slowly
