@@ -88,6 +88,11 @@ impl Checkpointing {
         !self.saving.is_empty()
     }
 
+    /// Checkpoint 0 persists the first member set; its size is not known in this run [XFER-8].
+    pub(super) fn install_first(&mut self) {
+        self.current.get_or_insert(CheckpointInfo { decree: Decree::ZERO, size: 0 });
+    }
+
     /// [XFER-40]
     pub(super) fn cancel_automatic_save(&mut self) {
         self.pending.take_if(|pending| !pending.requested);

@@ -5,6 +5,7 @@ use std::mem;
 use std::time::Duration;
 
 use super::acceptor::PositiveAnswer;
+use super::bootstrap::Bootstrapping;
 use super::checkpointing::Checkpointing;
 use super::effect::{Apply, Destination, FetchId, QuestionId};
 use super::input::{Direction, Origin, PeerLink};
@@ -14,7 +15,10 @@ use super::log_book::LogBook;
 use super::prng::Prng;
 use super::proposer::{Candidate, Outstanding, Queue};
 use super::vote_cache::VoteCache;
-use super::{AbortReason, Command, Effect, Input, LogFileInfo, Question, Recovered, Settings, StopReason};
+use super::{
+    AbortReason, BootstrapResult, Command, Effect, Input, LogFileInfo, Question, Recovered, Settings,
+    StopReason,
+};
 use crate::types::{
     Ballot, Configuration, Decree, Instant, MemberId, MemberSet, Node, Position, ProtocolVersion,
 };
@@ -161,6 +165,7 @@ pub struct Engine {
     pub(super) defunct_reports: BTreeMap<u32, MemberId>,
     pub(super) defunct_round_at: Option<Instant>,
 
+    pub(super) bootstrap: Bootstrapping,
     pub(super) vote_cache: VoteCache,
     pub(super) learner: Learner,
     pub(super) checkpoints: Checkpointing,
@@ -243,6 +248,7 @@ impl Engine {
             configuration_changes: 0,
             defunct_reports: BTreeMap::new(),
             defunct_round_at: None,
+            bootstrap: Bootstrapping::default(),
             vote_cache: VoteCache::new(settings.max_cache_len),
             learner: Learner::default(),
             checkpoints,
@@ -332,6 +338,7 @@ impl Engine {
             }
             Input::Executed { decree, save_state } => self.on_executed(decree, save_state),
             Input::Saved(outcome) => self.on_saved(outcome),
+            Input::MembersPersisted { members, written } => self.on_members_persisted(members, written),
             Input::Answered { question, answer } => self.on_answered(question, answer),
             Input::Fetched { fetch, records } => self.on_fetched(fetch, records),
             Input::FetchEnded { fetch, outcome } => self.on_fetch_ended(fetch, outcome),
@@ -371,6 +378,7 @@ impl Engine {
                 }
             }
             Command::ChangeConfiguration { members, token } => self.on_change_configuration(members, token),
+            Command::Bootstrap { members, timeout, token } => self.on_bootstrap_call(members, timeout, token),
             Command::AttemptPromotion => self.force = true,
             Command::RelinquishPrimary => self.on_relinquish(),
             Command::SetVotePayload(payload) => self.vote_payload = payload,
@@ -391,6 +399,7 @@ impl Engine {
                 }
             }
             Command::ChangeConfiguration { token, .. } => self.apply(Apply::AbortChange { token, reason }),
+            Command::Bootstrap { token, .. } => self.end_bootstrap(token, BootstrapResult::Failed),
             Command::AttemptPromotion
             | Command::RelinquishPrimary
             | Command::SetVotePayload(_)
@@ -414,6 +423,7 @@ impl Engine {
             Role::Inactive | Role::Initializing | Role::Secondary | Role::Primary => {}
         }
         self.on_checkpoint_time();
+        self.on_bootstrap_time();
     }
 
     fn election_is_due(&self) -> bool {
@@ -436,18 +446,23 @@ impl Engine {
             Role::Inactive | Role::Initializing => None,
         };
         let invite = self.invites_members().then_some(self.invite_at);
-        [by_role, self.action_at, invite, self.checkpoints.deadline()].into_iter().flatten().min()
+        [by_role, self.action_at, invite, self.checkpoints.deadline(), self.bootstrap_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Something was left for another turn right after this one.
     fn has_work(&self) -> bool {
-        match self.role {
-            Role::Primary => self.outstanding.is_none() && !self.queue.is_empty(),
-            Role::Secondary => self.is_primary || self.force || !self.vote_cache.is_empty(),
-            Role::Preparing => self.is_primary || !self.vote_cache.is_empty(),
-            Role::Inactive => self.is_primary || self.is_member(),
-            Role::Initializing => self.is_primary,
-        }
+        let demotion = self.role != Role::Primary && self.is_primary && !self.keeps_office();
+        demotion
+            || match self.role {
+                Role::Primary => self.is_primary && self.outstanding.is_none() && !self.queue.is_empty(),
+                Role::Secondary => self.force || !self.vote_cache.is_empty(),
+                Role::Preparing => !self.vote_cache.is_empty(),
+                Role::Inactive => self.is_member() || self.wants_members_persisted(),
+                Role::Initializing => false,
+            }
     }
 
     /// A copy of the state for readers and tests.
@@ -558,6 +573,7 @@ impl Engine {
             self.apply(Apply::Hold(false));
         }
         self.abort_proposals(AbortReason::ShuttingDown);
+        self.abort_bootstrap();
         self.stopped = true;
         tracing::info!(?reason, "replica stops");
         self.out.push(Effect::Stop(reason));

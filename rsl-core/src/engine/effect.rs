@@ -41,6 +41,23 @@ pub struct RequestToken(pub u64);
 #[derive(Debug, PartialEq, Eq)]
 pub struct ChangeToken(pub u64);
 
+/// The application's handle on a Bootstrap call; ends in one `Effect::BootstrapEnded`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BootstrapToken(pub u64);
+
+/// How a Bootstrap call ends [PROTO-160].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootstrapResult {
+    /// A primary has been elected in the new configuration.
+    Success,
+    /// The set is not valid in the present version.
+    InvalidParameter,
+    /// A primary has been seen before.
+    AlreadyBootstrapped,
+    /// Self is not in the set, another set was adopted, or the time is over.
+    Failed,
+}
+
 /// One thing to be done.
 #[derive(Debug)]
 pub enum Effect {
@@ -67,6 +84,16 @@ pub enum Effect {
     /// From now on the peers are the members of this configuration other than this replica: `Destination::AllPeers`
     /// and `Destination::Peer` mean them. Given before the first message to any peer and at every change.
     Peers(Configuration),
+    /// Write a checkpoint without application state that persists the first member set [STOR-52]; reported as
+    /// `Input::MembersPersisted`.
+    PersistMembers(SaveRequest),
+    /// A Bootstrap call has ended.
+    BootstrapEnded {
+        /// Its token.
+        token: BootstrapToken,
+        /// How.
+        result: BootstrapResult,
+    },
     /// Ask the application; the answer comes as `Input::Answered`.
     Ask {
         /// The question's number.
@@ -177,6 +204,9 @@ pub enum Apply {
     },
     /// NotifyPrimaryRecovered, unless the replica has stopped being primary by then [PROTO-130].
     PrimaryRecovered,
+    /// The first member set is persisted: StateSaved for checkpoint 0, then NotifyConfigurationChanged without cookie
+    /// [PROTO-162] [HARD-350].
+    MembersPersisted,
     /// Save a checkpoint right after executing decree `at`, before the next [XFER-33].
     Save(SaveRequest),
     /// Go on after a decree that asked for a checkpoint: none is taken now.

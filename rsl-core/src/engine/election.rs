@@ -21,7 +21,11 @@ const MAX_RETRY_PAUSE: u64 = 1_000_000;
 impl Engine {
     /// Step 1 of a turn: a member of the configuration that is still inactive starts to take part [PROTO-59] [PROTO-162].
     pub(super) fn enter_configuration(&mut self) {
-        if self.role == Role::Inactive && !self.stopped && self.is_member() {
+        if self.role != Role::Inactive || self.stopped {
+            return;
+        }
+        self.persist_members();
+        if self.is_member() {
             self.rebuild_peers();
             self.initialize();
         }

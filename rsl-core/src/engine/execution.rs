@@ -45,9 +45,10 @@ impl Engine {
         }
     }
 
-    /// A replica that still has to execute does not stand for election [PROTO-120].
+    /// A replica that still has to execute does not stand for election [PROTO-120], unless it succeeds itself.
     pub(super) fn execution_is_ready(&self) -> bool {
-        self.settings.promote_while_catching_up || self.execution_is_idle()
+        let succeeds = self.is_primary && self.quorum() == 1;
+        self.settings.promote_while_catching_up || succeeds || self.execution_is_idle()
     }
 
     pub(super) fn execution_is_idle(&self) -> bool {

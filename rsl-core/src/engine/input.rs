@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::effect::{AppendSeq, ChangeToken, FetchId, QuestionId, RequestToken};
+use super::effect::{AppendSeq, BootstrapToken, ChangeToken, FetchId, QuestionId, RequestToken};
 use crate::format::Record;
 use crate::types::{Decree, Instant, MemberId, MemberSet};
 use crate::wire::{Message, PrimaryCookie};
@@ -69,6 +69,13 @@ pub enum Input {
     },
     /// A save requested with `Apply::Save` has ended.
     Saved(SaveOutcome),
+    /// What `Effect::PersistMembers` asked for is done.
+    MembersPersisted {
+        /// The members in it.
+        members: Arc<MemberSet>,
+        /// The checkpoint is durable; if not, the set is not adopted.
+        written: bool,
+    },
     /// The application answered a question.
     Answered {
         /// Which one. Answers to forgotten questions are dropped.
@@ -105,6 +112,15 @@ pub enum Command {
         members: Arc<MemberSet>,
         /// Its token.
         token: ChangeToken,
+    },
+    /// Adopts a first member set and waits for its first primary [PROTO-159]; ends in `Effect::BootstrapEnded`.
+    Bootstrap {
+        /// The members.
+        members: Arc<MemberSet>,
+        /// How long to wait.
+        timeout: Duration,
+        /// Its token.
+        token: BootstrapToken,
     },
     /// Forces one election attempt [PROTO-122].
     AttemptPromotion,

@@ -165,7 +165,9 @@ impl Engine {
     /// The address of a member of a configuration this replica is or was in.
     fn is_known_address(&self, from: &Origin) -> bool {
         let ip = from.address.ip();
-        self.peers.values().any(|peer| peer.ip() == *ip) || self.former_members.contains(ip)
+        self.peers.values().any(|peer| peer.ip() == *ip)
+            || self.configuration.members.nodes.iter().any(|node| node.ip == *ip)
+            || self.former_members.contains(ip)
     }
 
     pub(super) fn answer_defunct(&mut self, from: &Origin) {
@@ -210,8 +212,8 @@ impl Engine {
         }
     }
 
-    /// [PROTO-152], from an address that belongs to the history of this replica [HARD-309]; a replica without history
-    /// trusts the transport.
+    /// [PROTO-152]. Nobody leaves office for a stranger; apart from that an unknown sender is followed, because its
+    /// history may lead to a set it is in (decision 17) [HARD-309].
     pub(super) fn on_join(&mut self, from: &Origin, join: &Join) {
         let number = join.header.configuration;
         let own = self.configuration.number;
@@ -221,7 +223,8 @@ impl Engine {
             }
             return;
         }
-        if self.learner.is_busy() || (own > 0 && !self.is_known_address(from)) {
+        let trusted = own == 0 || self.role != Role::Primary || self.is_known_address(from);
+        if self.learner.is_busy() || !trusted {
             return;
         }
         let source = SocketAddrV4::new(*from.address.ip(), join.learn_port);

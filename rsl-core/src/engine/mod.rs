@@ -3,6 +3,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod acceptor;
+mod bootstrap;
 mod checkpointing;
 mod core;
 mod effect;
@@ -26,8 +27,8 @@ mod tests;
 
 pub use self::core::{Engine, PeerVote, Role, Status};
 pub use effect::{
-    AbortReason, AppendSeq, Apply, ChangeToken, Destination, Effect, FetchId, FetchKind, Question,
-    QuestionId, Report, RequestToken, SaveRequest, StopReason,
+    AbortReason, AppendSeq, Apply, BootstrapResult, BootstrapToken, ChangeToken, Destination, Effect,
+    FetchId, FetchKind, Question, QuestionId, Report, RequestToken, SaveRequest, StopReason,
 };
 pub use input::{
     Answer, Command, ConnectionId, Direction, FetchOutcome, Input, Origin, PeerLink, Request, SaveOutcome,

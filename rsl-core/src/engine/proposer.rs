@@ -131,7 +131,10 @@ impl Engine {
             return;
         }
         if self.role != Role::Primary {
-            return self.demote();
+            if !self.keeps_office() {
+                self.demote();
+            }
+            return;
         }
         if self.outstanding.is_some() || !self.is_primary {
             return;
@@ -158,6 +161,13 @@ impl Engine {
                 self.abort(next.proposal, AbortReason::NotPrimary);
             }
         }
+    }
+
+    /// A sole member that decided a change to another set of one is its own successor: the application notices nothing
+    /// [PROTO-133] [PROTO-146].
+    pub(super) fn keeps_office(&self) -> bool {
+        let succeeds = self.election_question.is_some() || self.candidate.is_some();
+        self.is_primary && self.quorum() == 1 && succeeds
     }
 
     /// When an idle primary has to propose an empty vote [PROTO-110] [PROTO-112].

@@ -15,7 +15,7 @@ pub(super) const MAX_BALLOT_ID: u32 = 1 << 31;
 impl Engine {
     pub(super) fn on_message(&mut self, from: Origin, message: Message) {
         match message {
-            Message::Bootstrap(_) => {}
+            Message::Bootstrap(bootstrap) => self.on_bootstrap_message(&from, &bootstrap),
             Message::DefunctConfiguration(header) => self.on_defunct(&from, &header),
             message if message.header().configuration <= self.defunct => self.answer_defunct(&from),
             Message::Join(join) => self.on_join(&from, &join),

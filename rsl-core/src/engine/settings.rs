@@ -49,6 +49,8 @@ pub struct Settings {
     pub max_vote_len: u64,
     /// Stand for election although passed decrees wait for execution. Legacy: m_allowPrimaryPromotionWhileCatchingUp.
     pub promote_while_catching_up: bool,
+    /// Believe Bootstrap messages of peers [HARD-308] (decision 15).
+    pub remote_bootstrap: bool,
     /// Use the flag of SetAcceptMessages instead of asking the application. Legacy: m_useGlobalAcceptMessagesFlag.
     pub use_global_accept_flag: bool,
 }

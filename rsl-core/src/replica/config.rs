@@ -128,6 +128,7 @@ macro_rules! parameters {
             member_id_in_working_dir: bool,
             cancel_disk_io: bool,
             use_global_accept_flag: bool,
+            remote_bootstrap: bool,
         }
 
         impl Config {
@@ -147,6 +148,7 @@ macro_rules! parameters {
                     member_id_in_working_dir: true,
                     cancel_disk_io: true,
                     use_global_accept_flag: false,
+                    remote_bootstrap: true,
                 }
             }
         }
@@ -281,6 +283,14 @@ impl ConfigBuilder {
         self
     }
 
+    /// Let members of a proposed set bootstrap this replica by message [HARD-308]. Default true (decision 15). No legacy
+    /// parameter.
+    #[must_use]
+    pub const fn remote_bootstrap(mut self, yes: bool) -> Self {
+        self.0.remote_bootstrap = yes;
+        self
+    }
+
     /// Checks every range [API-23].
     ///
     /// # Errors
@@ -379,6 +389,7 @@ impl Config {
             max_cache_len: self.max_cache_len.0,
             max_vote_len: self.max_vote_len(),
             promote_while_catching_up: self.promote_while_catching_up,
+            remote_bootstrap: self.remote_bootstrap,
             use_global_accept_flag: self.use_global_accept_flag,
         }
     }

@@ -68,6 +68,8 @@ enum Job {
     PrimaryRecovered,
     /// StateCopied.
     StateCopied(Decree),
+    /// StateSaved and NotifyConfigurationChanged of a bootstrap.
+    MembersPersisted,
 }
 
 impl Job {
@@ -82,8 +84,8 @@ struct Queue {
     jobs: VecDeque<Job>,
     /// Bytes of the votes in `jobs`.
     bytes: u64,
-    /// Takes effect right after its decree, ahead of the queue.
-    save: Option<SaveRequest>,
+    /// Take effect right after their decrees, ahead of the queue.
+    saves: Vec<SaveRequest>,
     /// A decree that asked for a checkpoint was executed: nothing else is done until `Save` or `Release` names it.
     asked: Option<Decree>,
     /// No further decree is started until the promotion is announced or off [PROTO-129].
@@ -142,9 +144,10 @@ impl ExecutionQueue {
                 }
                 Apply::PrimaryRecovered => queue.jobs.push_back(Job::PrimaryRecovered),
                 Apply::StateCopied { decree } => queue.state_copied(decree),
+                Apply::MembersPersisted => queue.jobs.push_back(Job::MembersPersisted),
                 Apply::Save(request) => {
                     queue.answered(request.at);
-                    queue.save = Some(request);
+                    queue.saves.push(request);
                 }
                 Apply::Release { decree } => queue.answered(decree),
             }
@@ -177,9 +180,10 @@ impl ExecutionQueue {
             if queue.stopping {
                 queue.hold = false;
                 queue.asked = None;
-                queue.save = None;
+                queue.saves.clear();
             }
-            if let Some(save) = queue.save.take_if(|save| save.at <= executed) {
+            if let Some(due) = queue.saves.iter().position(|save| save.at <= executed) {
+                let save = queue.saves.remove(due);
                 let next = queue.jobs.iter().find(|job| job.is_decree()).map(|job| match job {
                     Job::Execute { vote, .. } => NextVote::Known(Box::new(vote.clone())),
                     _ => NextVote::OnDisk,
@@ -301,7 +305,9 @@ impl<D: ExecutionDisk> Executor<D> {
                     change.into_iter().for_each(|token| self.abort_change(token, Refused::ShuttingDown));
                 }
                 // The end announces no role [API-105].
-                Step::Last(Job::Status(_) | Job::PrimaryRecovered | Job::StateCopied(_)) => {}
+                Step::Last(
+                    Job::Status(_) | Job::PrimaryRecovered | Job::StateCopied(_) | Job::MembersPersisted,
+                ) => {}
                 Step::Last(job) => self.perform(job),
             }
         }
@@ -323,6 +329,15 @@ impl<D: ExecutionDisk> Executor<D> {
                 if self.shared.admission.is_open() {
                     self.machine.notify_primary_recovered();
                 }
+            }
+            Job::MembersPersisted => {
+                let path = self.disk.checkpoint_path(Decree::ZERO);
+                {
+                    let (_guard, _inside) = self.shared.callbacks.shared();
+                    self.machine.state_saved(Decree::ZERO, &path);
+                }
+                let (_guard, _inside) = self.shared.callbacks.exclusive();
+                self.machine.notify_configuration_changed(Cookie::NONE);
             }
             Job::StateCopied(decree) => {
                 let path = self.disk.checkpoint_path(decree);

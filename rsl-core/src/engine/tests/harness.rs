@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::engine::{
-    AbortReason, Answer, Apply, Command, ConnectionId, Destination, Direction, Effect, Engine, FetchKind,
-    FetchOutcome, Input, LogFileInfo, Origin, Outbox, Question, Recovered, Request, RequestToken, Settings,
-    StopReason,
+    AbortReason, Answer, Apply, BootstrapResult, ChangeToken, Command, ConnectionId, Destination, Direction,
+    Effect, Engine, FetchKind, FetchOutcome, Input, LogFileInfo, Origin, Outbox, Question, Recovered,
+    Request, RequestToken, Settings, StopReason,
 };
 use crate::format::Record;
 use crate::types::{
@@ -73,6 +73,7 @@ pub(super) fn settings(member: u64) -> Settings {
         max_cache_len: 50 << 20,
         max_vote_len: 100 << 20,
         promote_while_catching_up: false,
+        remote_bootstrap: true,
         use_global_accept_flag: true,
     }
 }
@@ -122,31 +123,38 @@ pub(super) fn origin(member: u64) -> Origin {
 pub(super) struct Bench {
     pub(super) engine: Engine,
     pub(super) now: Instant,
+    me: u64,
     pub(super) may_lead: bool,
     /// Messages it has sent, released by the gate.
     pub(super) sent: Vec<(Destination, Message)>,
     pub(super) log: Vec<Record>,
     pub(super) applied: Vec<Apply>,
+    pub(super) peers: Vec<u64>,
     pub(super) disconnected: Vec<ConnectionId>,
     pub(super) fetches: VecDeque<Effect>,
     pub(super) stopped: Option<StopReason>,
+    pub(super) bootstraps: Vec<(u64, BootstrapResult)>,
     outbox: Outbox,
 }
 
 impl Bench {
     pub(super) fn new(settings: Settings, disk: Recovered, seed: u64) -> Bench {
         let now = Instant(1_000_000_000);
+        let me = settings.member.as_number().unwrap();
         let engine = Engine::recover(settings, disk, seed, now);
         let mut bench = Bench {
             engine,
             now,
+            me,
             may_lead: true,
             sent: Vec::new(),
             log: Vec::new(),
             applied: Vec::new(),
+            peers: Vec::new(),
             disconnected: Vec::new(),
             fetches: VecDeque::new(),
             stopped: None,
+            bootstraps: Vec::new(),
             outbox: Outbox::default(),
         };
         bench.give(vec![]);
@@ -240,8 +248,16 @@ impl Bench {
             }
             fetch @ Effect::Fetch { .. } => self.fetches.push_back(fetch),
             Effect::Stop(reason) => self.stopped = Some(reason),
+            Effect::PersistMembers(request) => {
+                let members = request.configuration.members;
+                inputs.push(Input::MembersPersisted { members, written: true });
+            }
+            Effect::BootstrapEnded { token, result } => self.bootstraps.push((token.0, result)),
+            Effect::Peers(configuration) => {
+                let others = configuration.members.nodes.iter().map(|node| node.id.as_number().unwrap());
+                self.peers = others.filter(|other| *other != self.me).collect();
+            }
             Effect::CancelFetch(_)
-            | Effect::Peers(_)
             | Effect::CleanUp { .. }
             | Effect::PersistDefunct { .. }
             | Effect::Voted { .. }
@@ -296,14 +312,29 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn new(count: u64, adjust: impl Fn(u64, &mut Settings)) -> Cluster {
-        let set = configuration(1..=count);
+        Cluster::with(&configuration(1..=count), 1..=count, adjust)
+    }
+
+    /// The replicas `present`, started with the members of `set`, whether they are among them or not.
+    pub(super) fn with(
+        set: &Configuration,
+        present: impl IntoIterator<Item = u64>,
+        adjust: impl Fn(u64, &mut Settings),
+    ) -> Cluster {
         let bench = |member| {
             let mut settings = settings(member);
             adjust(member, &mut settings);
-            let disk = recovered(&set, Position::new(Decree::ZERO, Ballot::EMPTY), Ballot::EMPTY);
+            let disk = recovered(set, Position::new(Decree::ZERO, Ballot::EMPTY), Ballot::EMPTY);
             (member, Bench::new(settings, disk, member))
         };
-        Cluster { benches: (1..=count).map(bench).collect(), cut: Vec::new() }
+        Cluster { benches: present.into_iter().map(bench).collect(), cut: Vec::new() }
+    }
+
+    /// Asks member `on` for another set.
+    pub(super) fn change(&mut self, on: u64, token: u64, set: impl IntoIterator<Item = u64>) {
+        let token = ChangeToken(token);
+        let command = Command::ChangeConfiguration { members: members(set), token };
+        self.benches.get_mut(&on).unwrap().command(command);
     }
 
     /// Runs for `time`, in steps of 10 ms.
@@ -345,8 +376,7 @@ impl Cluster {
             for (to, message) in std::mem::take(&mut bench.sent) {
                 match to {
                     Destination::AllPeers => {
-                        let others = everyone.iter().filter(|other| **other != member);
-                        mail.extend(others.map(|other| (member, *other, message.clone())));
+                        mail.extend(bench.peers.iter().map(|other| (member, *other, message.clone())));
                     }
                     Destination::Peer(peer) => {
                         let peer = peer.as_number().unwrap();
@@ -358,6 +388,7 @@ impl Cluster {
         }
         mail.retain(|(from, to, _)| !self.cut.contains(from) && !self.cut.contains(to));
         let mut inbox: BTreeMap<u64, Vec<(u64, Message)>> = BTreeMap::new();
+        mail.retain(|(_, to, _)| self.benches.contains_key(to));
         for (from, to, message) in mail {
             // Through real bytes.
             let bytes = message.encode().unwrap();
@@ -377,7 +408,8 @@ impl Cluster {
         for fetch in fetches {
             let Effect::Fetch { fetch, from, request, kind } = fetch else { continue };
             let source = u64::from(from.ip().octets()[3]);
-            let reachable = !self.cut.contains(&source) && !self.cut.contains(&member);
+            let cut = self.cut.contains(&source) || self.cut.contains(&member);
+            let reachable = !cut && self.benches.contains_key(&source);
             let mut records = Vec::new();
             if reachable && matches!(kind, FetchKind::Votes) {
                 let log = &self.benches[&source].log;

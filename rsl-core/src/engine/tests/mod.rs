@@ -3,3 +3,4 @@
 mod acceptor;
 mod cluster;
 mod harness;
+mod membership;
