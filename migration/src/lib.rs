@@ -6,4 +6,5 @@
 pub mod exec_log;
 pub mod host;
 pub mod inspect;
+pub mod oracle;
 pub mod verify;

@@ -1,6 +1,7 @@
 //! The `rsl` binary: the operators' toolbox. One module per subcommand; each has its arguments and a `run` that
 //! gives the exit code.
 
+mod conformance;
 mod decode;
 mod fields;
 mod status;
@@ -21,6 +22,7 @@ struct Cli {
 /// One variant per subcommand, with the arguments of its module. The text of `--help` is in the modules.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Conformance(conformance::Args),
     Decode(decode::Args),
     Status(status::Args),
     Inspect(inspect::Args),
@@ -29,6 +31,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Conformance(args) => args.run(),
         Command::Decode(args) => args.run(),
         Command::Status(args) => args.run(),
         Command::Inspect(args) => args.run(),
