@@ -3,6 +3,7 @@
 
 mod conformance;
 mod decode;
+mod demo;
 mod fields;
 mod status;
 
@@ -24,6 +25,7 @@ struct Cli {
 enum Command {
     Conformance(conformance::Args),
     Decode(decode::Args),
+    Demo(demo::Args),
     Status(status::Args),
     Inspect(inspect::Args),
     Verify(verify::Args),
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Conformance(args) => args.run(),
         Command::Decode(args) => args.run(),
+        Command::Demo(args) => args.run(),
         Command::Status(args) => args.run(),
         Command::Inspect(args) => args.run(),
         Command::Verify(args) => args.run(),

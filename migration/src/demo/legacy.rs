@@ -1,0 +1,187 @@
+//! Where a demo set starts: empty directories, or a copy of what a legacy set left.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use migration::exec_log::{self, Row};
+use migration::host::Member;
+use migration::host::ports::{self, PortLease};
+use migration::inspect;
+use serde_json::Value;
+
+/// What the set starts with.
+pub(crate) struct Start {
+    pub(crate) members: Vec<Member>,
+    pub(crate) version: u16,
+    /// What each legacy replica had executed, by id.
+    pub(crate) executed_before: Vec<(String, Vec<Row>)>,
+    /// Ports of the members, ours while the demo runs.
+    pub(crate) leases: Vec<PortLease>,
+}
+
+/// The directory of a member below the demo's.
+pub(crate) fn member_dir(dir: &Path, id: &str) -> PathBuf {
+    dir.join(format!("r{id}"))
+}
+
+/// An empty set.
+pub(crate) fn fresh(replicas: usize, version: u16) -> Result<Start, String> {
+    let ids: Vec<String> = (1..=replicas).map(|number| (100 + number).to_string()).collect();
+    let (members, leases) = on_free_ports(&ids)?;
+    Ok(Start { members, version, executed_before: Vec::new(), leases })
+}
+
+fn on_free_ports(ids: &[String]) -> Result<(Vec<Member>, Vec<PortLease>), String> {
+    let leases = ports::lease(ids.len()).map_err(|error| error.to_string())?;
+    let members = ids.iter().zip(&leases).map(|(id, lease)| Member::on_loopback(id, lease.first())).collect();
+    Ok((members, leases))
+}
+
+/// Copies the working directories below `from` to `dir` and finds out who the members are and which version they
+/// speak: from their files, else from `manifest.json`, else as given.
+pub(crate) fn prepare(
+    from: &Path,
+    dir: &Path,
+    given: Option<Vec<Member>>,
+    protocol: Option<u16>,
+) -> Result<Start, String> {
+    let mut executed_before = Vec::new();
+    let mut found = Found::default();
+    for (id, source) in replica_dirs(from)? {
+        let target = member_dir(dir, &id);
+        copy_working_dir(&source, &target)?;
+        found.look_at(&target)?;
+        let log = source.join("exec.txt");
+        if log.is_file() {
+            let text = fs::read_to_string(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+            let rows = exec_log::parse(&text).map_err(|why| format!("{}: {why}", log.display()))?;
+            executed_before.push((id, rows));
+        }
+    }
+    let version = protocol.or(found.version).ok_or("the files hold no record; --protocol is needed")?;
+    let (members, leases) = match (found.members, manifest_members(from)?, given) {
+        // The replicas will use these addresses whatever the command line says.
+        (Some((_, members)), _, _) => {
+            let leases: Result<Vec<_>, _> =
+                members.iter().map(|member| ports::lease_exactly(member.address.port())).collect();
+            (members, leases.map_err(|error| error.to_string())?)
+        }
+        // Addresses of another time and place; only the ids matter.
+        (None, Some(members), _) => {
+            on_free_ports(&members.into_iter().map(|member| member.id).collect::<Vec<_>>())?
+        }
+        (None, None, Some(members)) => (members, Vec::new()),
+        (None, None, None) => {
+            return Err("neither files nor manifest name the members; --members is needed".to_owned());
+        }
+    };
+    for member in &members {
+        fs::create_dir_all(member_dir(dir, &member.id)).map_err(|error| error.to_string())?;
+    }
+    Ok(Start { members, version, executed_before, leases })
+}
+
+/// The directories `rID`, in order.
+fn replica_dirs(from: &Path) -> Result<Vec<(String, PathBuf)>, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", from.display());
+    let mut dirs = Vec::new();
+    for entry in fs::read_dir(from).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(id) = name.strip_prefix('r').filter(|id| !id.is_empty() && path.is_dir()) {
+            dirs.push((id.to_owned(), path));
+        }
+    }
+    dirs.sort();
+    if dirs.is_empty() {
+        return Err(format!("{} holds no directory named rID", from.display()));
+    }
+    Ok(dirs)
+}
+
+fn copy_working_dir(source: &Path, target: &Path) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("copying {}: {error}", source.display());
+    fs::create_dir_all(target).map_err(failed)?;
+    for entry in fs::read_dir(source).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default();
+        let text = name.to_string_lossy();
+        if text.ends_with(".log") || text.ends_with(".codex") || text == "defunct.txt" {
+            fs::copy(&path, target.join(name)).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the files say, over all replicas.
+#[derive(Default)]
+struct Found {
+    version: Option<u16>,
+    /// The set of the highest configuration number.
+    members: Option<(u64, Vec<Member>)>,
+}
+
+impl Found {
+    fn look_at(&mut self, dir: &Path) -> Result<(), String> {
+        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", dir.display());
+        let (_, shown) = inspect::inspect_json(dir, inspect::legacy::Members::Passed, Vec::new())
+            .map_err(|e| failed(&e))?;
+        let shown: Value = serde_json::from_slice(&shown).map_err(|error| failed(&error))?;
+        for file in shown["files"].as_object().into_iter().flatten().map(|(_, file)| file) {
+            let checkpoint = &file["checkpoint"];
+            if checkpoint.is_object() {
+                self.version_seen(&checkpoint["version"]);
+                self.members_seen(
+                    checkpoint["configurationNumber"].as_u64(),
+                    &checkpoint["memberSet"]["members"],
+                );
+            }
+            for record in file["messages"].as_array().into_iter().flatten().map(|message| &message["msg"]) {
+                self.version_seen(&record["version"]);
+                // A reconfiguration vote names the set of the next configuration.
+                let next = record["config"].as_u64().map(|number| number + 1);
+                self.members_seen(next, &record["memberSet"]["members"]);
+            }
+        }
+        Ok(())
+    }
+
+    fn version_seen(&mut self, version: &Value) {
+        let version = version.as_u64().and_then(|number| u16::try_from(number).ok());
+        self.version = self.version.max(version.filter(|number| (1..=6).contains(number)));
+    }
+
+    fn members_seen(&mut self, configuration: Option<u64>, members: &Value) {
+        let (Some(number), Some(members)) = (configuration, members.as_array()) else { return };
+        let parsed: Option<Vec<Member>> = members.iter().map(member_of).collect();
+        let newer = self.members.as_ref().is_none_or(|(known, _)| number > *known);
+        if let Some(parsed) = parsed.filter(|members| newer && !members.is_empty()) {
+            self.members = Some((number, parsed));
+        }
+    }
+}
+
+/// A member as the inspection shows it.
+fn member_of(shown: &Value) -> Option<Member> {
+    let port = |field: &str| shown[field].as_u64().and_then(|port| u16::try_from(port).ok());
+    let mut text = format!("{}@{}:{}", shown["id"].as_str()?, shown["ip"].as_str()?, port("rslPort")?);
+    if let Some(learn) = port("learnPort").filter(|learn| *learn != 0) {
+        text.push_str(&format!(":{learn}"));
+    }
+    text.parse().ok()
+}
+
+/// The members that `manifest.json` beside the directories names, if there is one.
+fn manifest_members(from: &Path) -> Result<Option<Vec<Member>>, String> {
+    let path = from.join("manifest.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let text = fs::read(&path).map_err(|error| failed(&error))?;
+    let manifest: Value = serde_json::from_slice(&text).map_err(|error| failed(&error))?;
+    match manifest["members"].as_str() {
+        Some(members) => Member::parse_list(members).map(Some).map_err(|error| failed(&error)),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,127 @@
+//! A set of hosts run together.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{Control, Host, HostError, HostSettings, Template, Watch};
+
+/// The hosts of one set. Dropped, all are killed.
+#[derive(Debug)]
+pub struct Cluster {
+    hosts: Vec<Host>,
+    /// A control connection per host, opened when first used.
+    controls: Vec<Option<Control>>,
+}
+
+/// How long one status query may take.
+const STATUS: Duration = Duration::from_secs(5);
+
+impl Cluster {
+    /// Starts all hosts and waits until each has said READY.
+    pub fn start(template: &Template, all: Vec<HostSettings>, ready: Duration) -> Result<Self, HostError> {
+        let mut cluster = Self { hosts: Vec::with_capacity(all.len()), controls: Vec::new() };
+        for settings in all {
+            cluster.hosts.push(Host::start(template, settings)?);
+            cluster.controls.push(None);
+        }
+        for host in &mut cluster.hosts {
+            host.wait_ready(ready)?;
+        }
+        Ok(cluster)
+    }
+
+    /// How many hosts there are, running or not.
+    pub fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
+    }
+
+    /// One host.
+    pub fn host(&self, place: usize) -> &Host {
+        &self.hosts[place]
+    }
+
+    /// All hosts.
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// Restarts every host that ended with code 0, as a service manager would; any other end is an error.
+    pub fn watch(&mut self) -> Result<(), HostError> {
+        for (host, control) in self.hosts.iter_mut().zip(&mut self.controls) {
+            if host.watch()? == Watch::Restarted {
+                *control = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills one host at once.
+    pub fn kill(&mut self, place: usize) {
+        self.controls[place] = None;
+        self.hosts[place].kill();
+    }
+
+    /// Starts a host again and waits for READY.
+    pub fn restart(&mut self, place: usize, ready: Duration) -> Result<(), HostError> {
+        self.controls[place] = None;
+        self.hosts[place].restart()?;
+        self.hosts[place].wait_ready(ready)
+    }
+
+    /// The control connection to one host.
+    pub fn control(&mut self, place: usize) -> Result<&mut Control, HostError> {
+        let slot = &mut self.controls[place];
+        match slot {
+            Some(control) => Ok(control),
+            None => Ok(slot.insert(self.hosts[place].control(STATUS)?)),
+        }
+    }
+
+    /// Forgets a control connection, for example because an answer is still under way on it.
+    pub fn disconnect(&mut self, place: usize) {
+        self.controls[place] = None;
+    }
+
+    /// The answer to `status` of one host. A host that is just restarting gives an error.
+    pub fn status(&mut self, place: usize) -> Result<Value, HostError> {
+        let answer = self.control(place)?.ask("status", STATUS);
+        if answer.is_err() {
+            self.disconnect(place);
+        }
+        answer
+    }
+
+    /// The host that is the recovered primary, if one is.
+    pub fn primary(&mut self) -> Option<usize> {
+        (0..self.len()).find(|place| {
+            self.hosts[*place].pid().is_some()
+                && self
+                    .status(*place)
+                    .is_ok_and(|status| status["isPrimary"] == true && status["recovered"] == true)
+        })
+    }
+
+    /// Waits for a recovered primary, looking after the processes meanwhile; nothing when the time is over or
+    /// `stop` says so.
+    pub fn wait_primary(
+        &mut self,
+        limit: Duration,
+        stop: impl Fn() -> bool,
+    ) -> Result<Option<usize>, HostError> {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline && !stop() {
+            self.watch()?;
+            if let Some(place) = self.primary() {
+                return Ok(Some(place));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(None)
+    }
+}
