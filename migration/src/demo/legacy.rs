@@ -16,7 +16,7 @@ pub(crate) struct Start {
     /// What each legacy replica had executed, by id.
     pub(crate) executed_before: Vec<(String, Vec<Row>)>,
     /// Ports of the members, ours while the demo runs.
-    pub(crate) leases: Vec<PortLease>,
+    pub(crate) _leases: Vec<PortLease>,
 }
 
 /// The directory of a member below the demo's.
@@ -28,7 +28,7 @@ pub(crate) fn member_dir(dir: &Path, id: &str) -> PathBuf {
 pub(crate) fn fresh(replicas: usize, version: u16) -> Result<Start, String> {
     let ids: Vec<String> = (1..=replicas).map(|number| (100 + number).to_string()).collect();
     let (members, leases) = on_free_ports(&ids)?;
-    Ok(Start { members, version, executed_before: Vec::new(), leases })
+    Ok(Start { members, version, executed_before: Vec::new(), _leases: leases })
 }
 
 fn on_free_ports(ids: &[String]) -> Result<(Vec<Member>, Vec<PortLease>), String> {
@@ -78,7 +78,7 @@ pub(crate) fn prepare(
     for member in &members {
         fs::create_dir_all(member_dir(dir, &member.id)).map_err(|error| error.to_string())?;
     }
-    Ok(Start { members, version, executed_before, leases })
+    Ok(Start { members, version, executed_before, _leases: leases })
 }
 
 /// The directories `rID`, in order.
