@@ -2,6 +2,7 @@
 
 mod citations;
 mod clauses;
+mod nightly;
 mod sources;
 mod spec;
 mod steps;
@@ -35,6 +36,12 @@ enum Command {
     Tidy,
     /// Everything that must pass before a change goes in; installs what it needs.
     Test,
+    /// What takes too long for every change: 100 kills, every version, fuzzing, other systems.
+    Nightly {
+        /// How long to fuzz each target.
+        #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+        fuzz_seconds: u64,
+    },
 }
 
 /// Parses the command line and runs the command. The exit code is 0 for success, 1 for a finding or a
@@ -44,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Clauses { selections, quiet } => clauses::run(&selections, quiet),
         Command::Tidy => tidy::run(),
         Command::Test => test::run(),
+        Command::Nightly { fuzz_seconds } => nightly::run(fuzz_seconds),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -36,7 +36,7 @@ pub(crate) fn run() -> Result<bool> {
 }
 
 /// The cargo that runs us, at the top of the repository.
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command

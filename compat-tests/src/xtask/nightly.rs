@@ -1,0 +1,82 @@
+//! `cargo xtask nightly`: what takes too long for every change.
+//!
+//! Needs more than a new machine has (cargo-fuzz, cargo-deny, apt packages for other targets); what is missing makes
+//! its step fail.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::sources::{files, root};
+use super::steps::{self, Outcome, Steps};
+use super::test::cargo;
+
+/// Runs all long steps, each fuzz target for `fuzz_seconds`. True when all passed.
+pub(crate) fn run(fuzz_seconds: u64) -> Result<bool> {
+    let rsl = build_rsl()?;
+    let rsl = |arguments: &str| {
+        let mut command = Command::new(&rsl);
+        command.args(arguments.split(' ')).current_dir(root());
+        command
+    };
+    let mut steps = Steps::default();
+    steps.run("demo: 100 kills", || steps::command(&mut rsl("demo --kills 100 --requests 50000 --json")));
+    for version in 1..=6 {
+        steps.run(&format!("conformance, version {version}"), || {
+            steps::command(&mut rsl(&format!("conformance --protocol {version}")))
+        });
+        steps.run(&format!("demo, version {version}"), || {
+            steps::command(&mut rsl(&format!("demo --protocol {version} --kills 3 --requests 10000 --json")))
+        });
+    }
+    steps.run("long tests", || {
+        steps::test_command(cargo().args([
+            "test",
+            "--workspace",
+            "--all-features",
+            "--release",
+            "--",
+            "--ignored",
+        ]))
+    });
+    for target in fuzz_targets()? {
+        steps.run(&format!("fuzz {target}"), || fuzz(&target, fuzz_seconds));
+    }
+    for target in ["x86_64-pc-windows-gnu", "aarch64-unknown-linux-gnu"] {
+        steps.run(&format!("check for {target}"), || {
+            let script = root().join("compat-tests/toolchain/cross-check.sh");
+            steps::command(Command::new(script).arg(target))
+        });
+    }
+    steps.run("licences, bans, sources", || {
+        steps::command(cargo().args(["deny", "check", "licenses", "bans", "sources"]))
+    });
+    Ok(steps.summary())
+}
+
+/// Builds `rsl` optimised; gives the path of the binary.
+fn build_rsl() -> Result<std::path::PathBuf> {
+    let status = cargo().args(["build", "--release", "--package", "migration", "--bin", "rsl"]).status()?;
+    ensure!(status.success(), "rsl does not build");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
+    Ok(Path::new(&target).join("release").join(if cfg!(windows) { "rsl.exe" } else { "rsl" }))
+}
+
+/// Names of the fuzz targets: one file each.
+fn fuzz_targets() -> Result<Vec<String>> {
+    let sources = files(&root().join("rsl-core/fuzz/fuzz_targets"), &[".rs"])?;
+    ensure!(!sources.is_empty(), "no fuzz target found");
+    Ok(sources.iter().map(|source| source.path.trim_end_matches(".rs").to_owned()).collect())
+}
+
+/// Seeds the corpus and fuzzes on the stable toolchain, without sanitizer: there is no unsafe code to watch.
+fn fuzz(target: &str, seconds: u64) -> Result<Outcome> {
+    let directory = root().join("rsl-core/fuzz");
+    let seeded = cargo().args(["run", "--quiet", "--example", "seeds"]).current_dir(&directory).status();
+    ensure!(seeded.context("writing the seeds")?.success(), "the seeds cannot be written");
+    let time = format!("-max_total_time={seconds}");
+    let mut command = cargo();
+    command.args(["fuzz", "run", "-s", "none", target, "--", &time]).current_dir(root().join("rsl-core"));
+    steps::command(command.env("RUSTC_BOOTSTRAP", "1"))
+}
