@@ -124,7 +124,7 @@ struct Found {
 impl Found {
     fn look_at(&mut self, dir: &Path) -> Result<(), String> {
         let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", dir.display());
-        let (_, shown) = inspect::inspect_json(dir, inspect::legacy::Members::Passed, Vec::new())
+        let (_, shown) = inspect::inspect_json(dir, &inspect::restart::Members::Assumed, Vec::new())
             .map_err(|e| failed(&e))?;
         let shown: Value = serde_json::from_slice(&shown).map_err(|error| failed(&error))?;
         for file in shown["files"].as_object().into_iter().flatten().map(|(_, file)| file) {
