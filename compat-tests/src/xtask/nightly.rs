@@ -3,14 +3,14 @@
 //! Needs more than a new machine has (cargo-fuzz, cargo-deny, apt packages for other targets); what is missing makes
 //! its step fail.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::sources::{files, root};
 use super::steps::{self, Outcome, Steps};
-use super::test::cargo;
+use super::test::{built_binary, cargo};
 
 /// Runs all long steps, each fuzz target for `fuzz_seconds`. True when all passed.
 pub(crate) fn run(fuzz_seconds: u64) -> Result<bool> {
@@ -56,11 +56,10 @@ pub(crate) fn run(fuzz_seconds: u64) -> Result<bool> {
 }
 
 /// Builds `rsl` optimised; gives the path of the binary.
-fn build_rsl() -> Result<std::path::PathBuf> {
+fn build_rsl() -> Result<PathBuf> {
     let status = cargo().args(["build", "--release", "--package", "migration", "--bin", "rsl"]).status()?;
     ensure!(status.success(), "rsl does not build");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
-    Ok(Path::new(&target).join("release").join(if cfg!(windows) { "rsl.exe" } else { "rsl" }))
+    Ok(built_binary("release", "rsl"))
 }
 
 /// Names of the fuzz targets: one file each.

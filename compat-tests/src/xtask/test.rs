@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must pass before a change goes in.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -32,7 +33,17 @@ pub(crate) fn run() -> Result<bool> {
         let complete: Result<Vec<Selection>, String> = COMPLETE.iter().map(|file| file.parse()).collect();
         Ok(Outcome::check(clauses::run(&complete.map_err(anyhow::Error::msg)?, false)?))
     });
+    // The tests have built it.
+    let rsl = built_binary("debug", "rsl");
+    steps.run("host contract", || steps::command(Command::new(&rsl).arg("conformance")));
+    steps.run("demo", || steps::command(Command::new(&rsl).arg("demo")));
     Ok(steps.summary())
+}
+
+/// Where cargo puts a binary of the workspace.
+pub(crate) fn built_binary(profile: &str, name: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
+    root().join(target).join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// The cargo that runs us, at the top of the repository.
