@@ -2,6 +2,7 @@
 
 mod citations;
 mod clauses;
+mod compatibility;
 mod nightly;
 mod sources;
 mod spec;
@@ -34,6 +35,12 @@ enum Command {
     },
     /// Check what rustc and clippy cannot: file headers, file lengths, layering, stray paths.
     Tidy,
+    /// Write the table of hardened behaviour into docs/COMPATIBILITY.md.
+    Compatibility {
+        /// Only look whether it is up to date.
+        #[arg(long)]
+        check: bool,
+    },
     /// Everything that must pass before a change goes in; installs what it needs.
     Test,
     /// What takes too long for every change: 100 kills, every version, fuzzing, other systems.
@@ -50,6 +57,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Clauses { selections, quiet } => clauses::run(&selections, quiet),
         Command::Tidy => tidy::run(),
+        Command::Compatibility { check } => compatibility::run(check),
         Command::Test => test::run(),
         Command::Nightly { fuzz_seconds } => nightly::run(fuzz_seconds),
     };

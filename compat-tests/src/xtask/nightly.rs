@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::compatibility;
 use super::sources::{files, root};
 use super::steps::{self, Outcome, Steps};
 use super::test::{built_binary, cargo};
@@ -49,6 +50,7 @@ pub(crate) fn run(fuzz_seconds: u64) -> Result<bool> {
             steps::command(Command::new(script).arg(target))
         });
     }
+    steps.run("docs/COMPATIBILITY.md", || Ok(Outcome::check(compatibility::run(true)?)));
     steps.run("licences, bans, sources", || {
         steps::command(cargo().args(["deny", "check", "licenses", "bans", "sources"]))
     });
