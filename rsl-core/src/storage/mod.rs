@@ -45,3 +45,6 @@ pub use restore::{
     Note, RestoreError, RestoreReason, RestoreSettings, RestoreTarget, Restored, SaveAnswer, restore,
 };
 pub use retention::{DeleteError, Retention, superfluous};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! Promises survive restarts, whatever they were recorded in, and no restart makes them smaller.
+
+use super::*;
+use crate::format::{PROMISE_FILE, Promise};
+use crate::types::Position;
+
+fn promised(disk: &MemDisk) -> Ballot {
+    start(disk).0.unwrap().recovered.promised
+}
+
+/// [HARD-39] [HARD-369]: `0.log` with Prepare 0 and Vote 0 only: both are restored, the vote is not executed. Legacy
+/// forgets them.
+#[test]
+fn decree_zero_is_not_skipped() {
+    let disk = disk();
+    put_log(&disk, 0, &[prepare(0, 3)]);
+    assert_eq!(promised(&disk), ballot(3));
+    put_log(&disk, 0, &[prepare(0, 3), vote(0, 3), prepare(0, 4)]);
+    let (restored, app) = start(&disk);
+    let recovered = restored.unwrap().recovered;
+    assert_eq!(recovered.accepted.position(), vote(0, 3).position());
+    assert_eq!((recovered.promised, recovered.executed), (ballot(4), Decree(0)));
+    assert_eq!(app.executed, [0; 0]);
+}
+
+/// [HARD-39]: without a checkpoint `0.log` is read even where `1.log` would do: a vote learned below a promise does not
+/// show it.
+#[test]
+fn the_first_log_is_always_read_without_checkpoint() {
+    let disk = disk();
+    put_log(&disk, 0, &[vote(0, 1), prepare(0, 5)]);
+    put_log(&disk, 1, &[vote(1, 1)]);
+    assert_eq!(promised(&disk), ballot(5));
+}
+
+/// [HARD-368]: records at or below the executed decree count for the promise, above the checkpoint's ballot or not.
+/// Legacy dies of them at every start.
+#[test]
+fn skipped_records_raise_the_promise() {
+    let disk = disk();
+    put_checkpoint(&disk, 3);
+    let mut records = votes(0..=2);
+    records.extend([prepare(2, 7), vote(3, 1)]);
+    put_log(&disk, 0, &records);
+    let (restored, app) = start(&disk);
+    let recovered = restored.unwrap().recovered;
+    assert_eq!((recovered.promised, recovered.executed, app.executed), (ballot(7), Decree(3), vec![]));
+    assert_eq!(recovered.accepted.decree(), Decree(4), "the checkpoint's next vote");
+}
+
+/// [HARD-40] [HARD-371]: a checkpoint ahead of all logs opens a new log, which carries a promise from the old ones as
+/// a Prepare. A log that is there is never emptied. Legacy loses the promise at the second start.
+#[test]
+fn promises_move_into_the_new_log() {
+    let disk = disk();
+    let next = empty_vote(ProtocolVersion::V4, 1, Ballot::EMPTY);
+    let new = NewCheckpoint { state_saved: false, ..new_checkpoint(0, next, Ballot::EMPTY) };
+    save(&open(&disk), new, &[]).unwrap();
+    put_log(&disk, 0, &[prepare(1, 2)]);
+    for round in 0..3 {
+        let recovered = start(&disk).0.unwrap().recovered;
+        assert_eq!(recovered.promised, ballot(2), "start {round}");
+        assert_eq!(recovered.accepted.position(), Position::new(Decree(1), Ballot::EMPTY));
+        let mut reader = crate::format::LogScanner::new(&disk.get(&log_name(1)).unwrap()[..]).unwrap().step();
+        let Ok(crate::format::Step::Record { record: Record::Prepare(found), .. }) = &mut reader else {
+            panic!("{reader:?}")
+        };
+        assert_eq!((found.header.ballot, found.header.decree), (ballot(2), Decree(1)));
+        assert_eq!(found.header.configuration, 1);
+        assert_eq!(disk.get(&log_name(1)).unwrap().len(), 512, "written once");
+    }
+    // A higher promise in the log that goes on is found there and not repeated.
+    put_log(&disk, 1, &[prepare(1, 2), prepare(1, 5)]);
+    assert_eq!(promised(&disk), ballot(5));
+    assert_eq!(disk.get(&log_name(1)).unwrap().len(), 1024);
+}
+
+/// [HARD-40]: behind a next vote that is written, and only where the checkpoint does not carry the promise itself.
+#[test]
+fn the_prepare_follows_the_next_vote() {
+    let disk = disk();
+    put_checkpoint(&disk, 3);
+    put_log(&disk, 0, &[vote(0, 1), prepare(0, 6)]);
+    assert_eq!(promised(&disk), ballot(6));
+    assert_eq!(disk.get(&log_name(4)), Some(log(&[vote(4, 1), prepare_from(6)])));
+    assert_eq!(promised(&disk), ballot(6));
+
+    let carried = super::disk();
+    checkpoint(&carried, 3, vote_of(ProtocolVersion::V4, 4, 1), ballot(6), b"");
+    put_log(&carried, 0, &[vote(0, 1), prepare(0, 6)]);
+    assert_eq!(promised(&carried), ballot(6));
+    assert_eq!(carried.get(&log_name(4)), Some(log(&[vote(4, 1)])));
+}
+
+fn prepare_from(id: u32) -> Record {
+    prepare(4, id)
+}
+
+/// [HARD-41] [HARD-370]: a version 1 or 2 checkpoint has no room for the promise: it is kept in a file of its own, for
+/// which no record is a substitute.
+#[test]
+fn old_checkpoints_leave_the_promise_to_a_file() {
+    for version in [ProtocolVersion::V1, ProtocolVersion::V2] {
+        // Saving.
+        let disk = disk();
+        checkpoint(&disk, 3, vote_of(version, 4, 1), ballot(8), b"state");
+        let known = read_promise(&disk, &root()).unwrap();
+        assert_eq!(known, Promise { promised: ballot(8), relearn: None });
+        assert_eq!(promised(&disk), ballot(8));
+        assert_eq!(disk.get(&log_name(4)), Some(log(&[Record::Vote(vote_of(version, 4, 1))])));
+        // Found in logs that are not read any more.
+        let disk = super::disk();
+        checkpoint(&disk, 3, vote_of(version, 4, 1), ballot(1), b"state");
+        put_log(&disk, 0, &[prepare(0, 9)]);
+        assert_eq!(promised(&disk), ballot(9));
+        assert_eq!(disk.get(&log_name(4)), Some(log(&[Record::Vote(vote_of(version, 4, 1))])));
+        assert_eq!(promised(&disk), ballot(9), "and at the next start");
+    }
+}
+
+/// [HARD-41]: the file only ever grows, and a damaged one fails the start: a promise would be lost.
+#[test]
+fn the_promise_file() {
+    let disk = disk();
+    let directory = open(&disk);
+    let of = |id, relearn| Promise { promised: ballot(id), relearn };
+    let position = |decree, id| Some(Position::new(Decree(decree), ballot(id)));
+    directory.remember(of(5, None)).unwrap();
+    directory.remember(of(3, position(7, 2))).unwrap();
+    directory.remember(of(4, position(6, 2))).unwrap();
+    assert_eq!(read_promise(&disk, &root()).unwrap(), of(5, position(7, 2)));
+    drop(directory);
+    assert_eq!(promised(&disk), ballot(5));
+    let mut bytes = disk.get(&path(PROMISE_FILE)).unwrap();
+    bytes[20] ^= 1;
+    disk.put(&path(PROMISE_FILE), &bytes);
+    assert!(matches!(*start(&disk).0.unwrap_err().reason, RestoreReason::Io(_)));
+    assert!(!FileName::parse(PROMISE_FILE).is_some_and(|_| true), "matches neither pattern");
+}
+
+/// A directory whose logs have a gap from 3 to 9 that checkpoint 9 jumped over.
+fn with_gap() -> MemDisk {
+    let disk = disk();
+    put_checkpoint(&disk, 1);
+    put_log(&disk, 0, &votes(0..=2));
+    put_checkpoint(&disk, 9);
+    put_log(&disk, 10, &[prepare(10, 4), vote(10, 4), vote(11, 4), vote(11, 6), prepare(11, 7)]);
+    disk
+}
+
+/// [HARD-374]: where an unusable newer checkpoint covers a gap, the history ends before it. The replica starts behind,
+/// keeps every promise, knows what it must learn anew, and remembers both at every further start.
+#[test]
+fn an_unusable_checkpoint_over_a_gap() {
+    let disk = with_gap();
+    assert_eq!(start(&disk).0.unwrap().recovered.accepted.decree(), Decree(11), "all is well");
+    let disk = with_gap();
+    disk.put(&path("9.codex"), b"damaged");
+    let highest = Position::new(Decree(11), ballot(6));
+    for round in 0..3 {
+        let (restored, app) = start(&disk);
+        let restored = restored.unwrap();
+        assert_eq!(restored.recovered.accepted.decree(), Decree(2), "start {round}");
+        assert_eq!((restored.recovered.executed, app.executed), (Decree(1), vec![]));
+        assert_eq!(restored.recovered.promised, ballot(7));
+        assert_eq!(restored.recovered.relearn, Some(highest));
+        assert_eq!(restored.recovered.logs.len(), 1);
+        assert_eq!(names(&disk), ["0.log", "1.codex", "10.log.unreachable", "9.codex", "promise.dat"]);
+    }
+    // Once the decree is there again under no lower ballot, nothing is left to learn.
+    put_log(&disk, 0, &(0..=11).map(|decree| vote(decree, 6)).collect::<Vec<_>>());
+    assert_eq!(start(&disk).0.unwrap().recovered.relearn, None);
+}
+
+/// [HARD-374] [HARD-375]: every other gap is a start failure.
+#[test]
+fn other_gaps_fail_the_start() {
+    let missing = with_gap();
+    missing.remove(&path("9.codex")).unwrap();
+    let error = start(&missing).0.unwrap_err();
+    assert!(matches!(*error.reason, RestoreReason::Gap { expected: Decree(3), .. }), "{error}");
+    assert_eq!((error.path, error.reason.clause()), (log_name(10), Some("HARD-375")));
+
+    let elsewhere = with_gap();
+    elsewhere.rename(&path("9.codex"), &path("8.codex")).unwrap();
+    let error = start(&elsewhere).0.unwrap_err();
+    assert!(matches!(*error.reason, RestoreReason::Gap { .. }), "8.codex does not reach decree 10: {error}");
+}
