@@ -85,6 +85,14 @@ impl<'a> Reader<'a> {
         Ok(self.bytes.slice(self.advance(what, length)?))
     }
 
+    /// Passes over the next `length` bytes.
+    ///
+    /// # Errors
+    /// When fewer are left.
+    pub fn skip(&mut self, what: &'static str, length: u64) -> Result<(), DecodeError> {
+        self.advance(what, length).map(drop)
+    }
+
     /// A byte; booleans are zero or not zero [WIRE-58].
     ///
     /// # Errors

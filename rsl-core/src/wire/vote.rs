@@ -264,7 +264,7 @@ fn count_requests(reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
         if length == 0 {
             return Err(DecodeError::EmptyRequest);
         }
-        reader.take("request", u64::from(length))?;
+        reader.skip("request", u64::from(length))?;
         count += 1;
     }
     Ok(count)
