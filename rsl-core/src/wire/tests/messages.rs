@@ -149,7 +149,7 @@ fn bad_headers_are_refused() {
             let bad = patched(&bytes, 2, &length.to_le_bytes());
             assert_eq!(Message::decode(&bad), Err(DecodeError::BadLength(length)));
         }
-        for magic in [0, MAGIC ^ 1, MAGIC.swap_bytes()] {
+        for magic in (0..32).map(|bit| MAGIC ^ (1 << bit)).chain([0, MAGIC.swap_bytes()]) {
             let bad = patched(&bytes, 14, &magic.to_le_bytes());
             assert_eq!(Message::decode(&bad), Err(DecodeError::BadMagic(magic)));
         }
