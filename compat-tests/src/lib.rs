@@ -2,5 +2,7 @@
 
 pub mod damage;
 pub mod golden;
+pub mod host_state;
 pub mod probes;
+pub mod synthetic;
 pub mod xtask;

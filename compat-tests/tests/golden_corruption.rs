@@ -67,6 +67,8 @@ fn recorded(dir: &Path, version: u16) -> Vec<Trial> {
 const STATE: [&str; 6] =
     ["seq", "maxAcceptedDecree", "maxAcceptedBallot", "maxBallot", "checkpointedDecree", "configNumber"];
 
+/// Trial: [STOR-5] [STOR-30] [STOR-37] [STOR-45] [STOR-46] [STOR-47] [STOR-59] [STOR-61] [STOR-62] [HARD-33] [HARD-48]
+/// [HARD-57] [HARD-375]: a recorded case.
 fn check(case: &Case, recorded: &Value, base: &Files) -> Result<(), Failed> {
     let mut files = base.clone();
     (case.damage)(&mut files);

@@ -83,7 +83,7 @@ fn inspected(path: &Path) -> Result<(bool, Value), Failed> {
     Ok((sound, serde_json::from_slice(&out)?))
 }
 
-/// [STOR-4] [STOR-7] [STOR-10] [STOR-12] [STOR-13] [STOR-32] [STOR-33] [STOR-34] [STOR-38] [STOR-42] [STOR-44]
+/// Trial: [STOR-4] [STOR-7] [STOR-10] [STOR-12] [STOR-13] [STOR-32] [STOR-33] [STOR-34] [STOR-38] [STOR-42] [STOR-44]
 fn agrees(replica: &Value, path: &Path) -> Result<(), Failed> {
     let (sound, found) = inspected(path)?;
     let expected = replica["files"].as_object().ok_or("no files in the manifest")?;
@@ -136,7 +136,7 @@ fn compare(at: &str, expected: &Value, found: Option<&Value>, problems: &mut Vec
     }
 }
 
-/// [STOR-41] [STOR-42] [STOR-44] [STOR-45] [STOR-47]: user data around the block size.
+/// Trial: [STOR-41] [STOR-42] [STOR-44] [STOR-45] [STOR-47]: user data around the block size.
 fn edges(dir: &Path) -> Result<(), Failed> {
     let manifest = json(&dir.join("manifest.json"))?;
     let mut checked = 0;
