@@ -212,7 +212,7 @@ impl Engine {
     }
 
     /// A checkpoint is durable under its final name [XFER-41] [XFER-42].
-    fn install_checkpoint(&mut self, checkpoint: CheckpointInfo) {
+    pub(super) fn install_checkpoint(&mut self, checkpoint: CheckpointInfo) {
         if self.checkpoints.current.is_none_or(|current| checkpoint.decree > current.decree) {
             self.checkpoints.current = Some(checkpoint);
             self.checkpoints.due_at = next_due(&self.settings, NEXT_DUE, &mut self.prng, self.now);

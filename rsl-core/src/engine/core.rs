@@ -383,6 +383,7 @@ impl Engine {
             Command::RelinquishPrimary => self.on_relinquish(),
             Command::SetVotePayload(payload) => self.vote_payload = payload,
             Command::AllowSaveState(allowed) => self.checkpoints.allow(allowed),
+            Command::InstallCheckpoint(checkpoint) => self.install_checkpoint(checkpoint),
             Command::SetAcceptMessages(accept) => self.accept_messages = accept,
             Command::ChangeElectionDelay(delay) => {
                 self.election_delay = randomized_election_delay(&self.settings, delay, &mut self.prng);
@@ -404,6 +405,7 @@ impl Engine {
             | Command::RelinquishPrimary
             | Command::SetVotePayload(_)
             | Command::AllowSaveState(_)
+            | Command::InstallCheckpoint(_)
             | Command::SetAcceptMessages(_)
             | Command::ChangeElectionDelay(_) => {}
         }

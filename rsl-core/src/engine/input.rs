@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::effect::{AppendSeq, BootstrapToken, ChangeToken, FetchId, QuestionId, RequestToken};
+use super::recovered::CheckpointInfo;
 use crate::format::Record;
 use crate::types::{Decree, Instant, MemberId, MemberSet};
 use crate::wire::{Message, PrimaryCookie};
@@ -132,6 +133,8 @@ pub enum Command {
     AllowSaveState(bool),
     /// The global accept flag [PROTO-85].
     SetAcceptMessages(bool),
+    /// A checkpoint was copied on behalf of the application and is durable under its final name [XFER-27].
+    InstallCheckpoint(CheckpointInfo),
     /// Another election delay, randomized anew [PROTO-123].
     ChangeElectionDelay(Duration),
 }

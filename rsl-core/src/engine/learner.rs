@@ -47,8 +47,9 @@ enum Learned {
 #[derive(Debug, Default)]
 pub(super) struct Learner {
     answers: BTreeMap<MemberId, Answer>,
-    /// Sources that gave nothing in this round [HARD-378].
-    failed: BTreeSet<MemberId>,
+    /// Sources whose log gave nothing in this round, and those whose checkpoint could not be copied [HARD-378].
+    failed_logs: BTreeSet<MemberId>,
+    failed_copies: BTreeSet<MemberId>,
     /// Empty answers by source, while nothing new has been accepted.
     empty: BTreeMap<MemberId, u32>,
     learning: Option<Learning>,
@@ -59,7 +60,8 @@ pub(super) struct Learner {
 impl Learner {
     pub(super) fn start_round(&mut self) {
         self.answers.clear();
-        self.failed.clear();
+        self.failed_logs.clear();
+        self.failed_copies.clear();
     }
 
     /// A transfer is under way.
@@ -117,7 +119,7 @@ impl Engine {
             let empty = self.learner.empty.get(&answer.member).copied().unwrap_or(0);
             answer.log.min_decree_in_log <= current.decree && empty < MAX_EMPTY_ANSWERS
         };
-        let is_fresh = |answer: &&Answer| !self.learner.failed.contains(&answer.member);
+        let is_fresh = |answer: &&Answer| !self.learner.failed_logs.contains(&answer.member);
         let ahead_of = |reference: Position| move |answer: &&Answer| answer.position.is_higher(&reference);
         let sources = |reference: Position| -> Vec<Answer> {
             answers.iter().filter(serves_log).filter(ahead_of(reference)).copied().collect()
@@ -154,7 +156,7 @@ impl Engine {
             let decree = answer.log.checkpointed_decree;
             decree >= self.accepted.decree()
                 && decree > Decree::ZERO
-                && !self.learner.failed.contains(&answer.member)
+                && !self.learner.failed_copies.contains(&answer.member)
         };
         let highest = ahead.iter().filter(fits).map(|answer| answer.log.checkpointed_decree).max();
         let candidates: Vec<Answer> = match highest {
@@ -307,6 +309,9 @@ impl Engine {
         }
         let decree = position.decree;
         self.accept(vote, None);
+        if self.must_relearn() {
+            return Learned::Continue; // Live votes have to wait.
+        }
         let first = self.vote_cache.first_decree();
         let Some(learning) = &mut self.learner.learning else { return Learned::Continue };
         if learning.need.is_none_or(|need| need <= decree) {
@@ -328,7 +333,8 @@ impl Engine {
                 self.apply(Apply::StateCopied { decree });
                 return self.shut_down(StopReason::CheckpointCopied);
             }
-            return self.source_failed(source);
+            self.learner.failed_copies.insert(source);
+            return self.try_another_source();
         }
         self.on_background_copy_ended(fetch, outcome);
     }
@@ -350,16 +356,16 @@ impl Engine {
         } else if advanced || caught_up {
             self.initialize();
         } else {
-            self.source_failed(learning.source);
+            self.learner.failed_logs.insert(learning.source);
+            self.try_another_source();
         }
     }
 
     /// Tries another source of this round, or waits for the next round [HARD-378].
-    fn source_failed(&mut self, source: MemberId) {
+    fn try_another_source(&mut self) {
         if self.role != Role::Initializing {
             return;
         }
-        self.learner.failed.insert(source);
         self.action_at = Some(self.now + self.settings.initialize_retry_interval);
         self.decide_round();
     }

@@ -8,15 +8,15 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::engine::{
-    AbortReason, Answer, Apply, BootstrapResult, ChangeToken, Command, ConnectionId, Destination, Direction,
-    Effect, Engine, FetchKind, FetchOutcome, Input, LogFileInfo, Origin, Outbox, Question, Recovered,
-    Request, RequestToken, Settings, StopReason,
+    AbortReason, Answer, AppendSeq, Apply, BootstrapResult, ChangeToken, Command, ConnectionId, Destination,
+    Direction, Effect, Engine, FetchKind, FetchOutcome, Input, LogFileInfo, Origin, Outbox, PeerLink,
+    Question, Recovered, Report, Request, RequestToken, Settings, StopReason,
 };
 use crate::format::Record;
 use crate::types::{
     Ballot, Configuration, Decree, Instant, MemberId, MemberSet, Node, Position, ProtocolVersion,
 };
-use crate::wire::{Header, Message, Prepare, Vote, VoteContent};
+use crate::wire::{Header, Message, Prepare, PrepareAccepted, Vote, VoteContent};
 
 pub(super) fn id(number: u64) -> MemberId {
     MemberId::from_number(number)
@@ -135,6 +135,16 @@ pub(super) struct Bench {
     pub(super) stopped: Option<StopReason>,
     pub(super) bootstraps: Vec<(u64, BootstrapResult)>,
     outbox: Outbox,
+    appended: AppendSeq,
+    /// Appends become durable only by [`Bench::sync`].
+    pub(super) hold_disk: bool,
+    /// The answer of AcceptMessageFromReplica.
+    pub(super) accept: bool,
+    /// Passed decrees are executed only by [`Bench::execute`].
+    pub(super) hold_execution: bool,
+    pub(super) reports: Vec<Report>,
+    pub(super) cleanups: Vec<Decree>,
+    pub(super) new_logs: Vec<Decree>,
 }
 
 impl Bench {
@@ -156,6 +166,13 @@ impl Bench {
             stopped: None,
             bootstraps: Vec::new(),
             outbox: Outbox::default(),
+            appended: AppendSeq(0),
+            hold_disk: false,
+            accept: true,
+            hold_execution: false,
+            reports: Vec::new(),
+            cleanups: Vec::new(),
+            new_logs: Vec::new(),
         };
         bench.give(vec![]);
         bench
@@ -163,8 +180,12 @@ impl Bench {
 
     /// A secondary of three members, 1 (itself) to 3: holds `accepted`, has promised `promised`.
     pub(super) fn secondary(accepted: Position, promised: Ballot) -> Bench {
+        Bench::secondary_with(settings(1), accepted, promised)
+    }
+
+    pub(super) fn secondary_with(settings: Settings, accepted: Position, promised: Ballot) -> Bench {
         let set = configuration([1, 2, 3]);
-        let mut bench = Bench::new(settings(1), recovered(&set, accepted, promised), 1);
+        let mut bench = Bench::new(settings, recovered(&set, accepted, promised), 1);
         // A status round with a young answer: nobody is ahead and it is not time for an election.
         let query = bench.engine.status().accepted;
         bench.receive(2, status_response(accepted, query, 2, 0));
@@ -197,6 +218,39 @@ impl Bench {
         }]));
     }
 
+    /// Makes everything appended durable.
+    pub(super) fn sync(&mut self) {
+        self.sent.extend(self.outbox.appended(self.appended));
+        self.give(vec![Input::Appended { through: self.appended }]);
+    }
+
+    /// Reports everything up to `decree` as executed.
+    pub(super) fn execute(&mut self, decree: u64, save_state: bool) {
+        self.give(vec![Input::Executed { decree: Decree(decree), save_state }]);
+    }
+
+    /// A primary of three members, promoted at (6, 4.1), its re-proposal of decree 5 being (5, 4.1).
+    pub(super) fn primary(adjust: impl FnOnce(&mut Settings)) -> Bench {
+        let mut settings = settings(1);
+        adjust(&mut settings);
+        let mut bench = Bench::secondary_with(settings, at(5, 3, 2), ballot(3, 2));
+        bench.lead();
+        bench.sent.clear();
+        bench
+    }
+
+    /// Has it elected: a forced round, one promise, one vote.
+    pub(super) fn lead(&mut self) {
+        self.command(Command::AttemptPromotion);
+        let held = self.engine.status().accepted;
+        self.receive(2, status_response(held, held, 2, 0));
+        assert_eq!(self.engine.role(), crate::engine::Role::Preparing);
+        let own = self.engine.status().promised;
+        self.receive(2, promise(Position::new(held.decree, own), 2, vote(held, 9, "held")));
+        self.receive(2, Message::VoteAccepted(header(Position::new(held.decree, own), 2)));
+        assert!(self.engine.is_primary());
+    }
+
     /// Lets time pass up to `by`, with a turn at every deadline.
     pub(super) fn wait(&mut self, by: Duration) {
         let end = self.now + by;
@@ -226,22 +280,28 @@ impl Bench {
 
     fn perform(&mut self, effect: Effect, inputs: &mut Vec<Input>) {
         match effect {
-            Effect::Append { seq, record, .. } => {
+            Effect::Append { seq, record, new_log } => {
+                self.new_logs.extend(new_log);
                 self.log.push(record);
-                inputs.push(Input::Appended { through: seq });
-                self.sent.extend(self.outbox.appended(seq));
+                self.appended = seq;
+                if !self.hold_disk {
+                    inputs.push(Input::Appended { through: seq });
+                    self.sent.extend(self.outbox.appended(seq));
+                }
             }
             Effect::Send { to, message, after } => self.sent.extend(self.outbox.submit(to, message, after)),
             Effect::Disconnect(connection) => self.disconnected.push(connection),
             Effect::Ask { question, ask } => {
                 let answer = match ask {
                     Question::CanBecomePrimary => Answer::MayLead(self.may_lead.then(Bytes::new)),
-                    Question::AcceptMessage { .. } => Answer::Accept(true),
+                    Question::AcceptMessage { .. } => Answer::Accept(self.accept),
                 };
                 inputs.push(Input::Answered { question, answer });
             }
             Effect::Apply(apply) => {
-                if let Apply::Execute { vote, .. } = &apply {
+                if let Apply::Execute { vote, .. } = &apply
+                    && !self.hold_execution
+                {
                     inputs.push(Input::Executed { decree: vote.decree(), save_state: false });
                 }
                 self.applied.push(apply);
@@ -257,11 +317,9 @@ impl Bench {
                 let others = configuration.members.nodes.iter().map(|node| node.id.as_number().unwrap());
                 self.peers = others.filter(|other| *other != self.me).collect();
             }
-            Effect::CancelFetch(_)
-            | Effect::CleanUp { .. }
-            | Effect::PersistDefunct { .. }
-            | Effect::Voted { .. }
-            | Effect::Report(_) => {}
+            Effect::CleanUp { serve_from } => self.cleanups.push(serve_from),
+            Effect::Report(report) => self.reports.push(report),
+            Effect::CancelFetch(_) | Effect::PersistDefunct { .. } | Effect::Voted { .. } => {}
         }
     }
 
@@ -291,6 +349,10 @@ fn said(to: &Destination, message: &Message) -> String {
         Destination::Connection(connection) => format!("{}", connection.0),
     };
     format!("{to}: {:?} {}", message.id(), message.header().position())
+}
+
+pub(super) fn promise(position: Position, member: u64, vote: Vote) -> Message {
+    Message::PrepareAccepted(PrepareAccepted { header: header(position, member), vote })
 }
 
 pub(super) fn status_response(position: Position, query: Position, member: u64, min: u64) -> Message {
@@ -444,4 +506,9 @@ impl Cluster {
             }
         }
     }
+}
+
+/// A link that works.
+pub(super) fn link(member: u64, last_send: Option<Instant>) -> PeerLink {
+    PeerLink { ip: ip(member), member: id(member), connected: true, unsent: 0, last_send }
 }

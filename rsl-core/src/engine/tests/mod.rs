@@ -1,6 +1,10 @@
 //! Tests of the engine against the clauses: one engine in tables, several of them on a simulated wire.
 
 mod acceptor;
+mod checkpoints;
 mod cluster;
+mod elections;
 mod harness;
+mod learner;
 mod membership;
+mod proposer;
