@@ -27,3 +27,6 @@ pub use record::{PAGE, Record, RecordError, RecordId, record_head, round_to_page
 pub use scan::{FaultReason, LogEnd, LogFault, LogScanner, ReadAt, Step, Tail, TailRecord, read_exact_at};
 pub use small::{Promise, PromiseError, decode_defunct, encode_defunct};
 pub use stream::{RecordStream, StreamError};
+
+#[cfg(test)]
+mod tests;

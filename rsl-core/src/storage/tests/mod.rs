@@ -14,6 +14,8 @@ use crate::wire::{Header, Prepare, PrimaryCookie, Vote, VoteContent};
 
 mod checkpoints;
 mod log;
+#[cfg(feature = "runtime")]
+mod os;
 mod promises;
 mod restart;
 
