@@ -13,6 +13,13 @@ rust=$cache/rust/usr
 mkdir -p "$cache"
 
 need="libllvm22 libgit2-1.5 libssh2-1 libsqlite3-0 libcurl4 gcc libc6-dev"
+case $target in
+    aarch64-unknown-linux-gnu)
+        # std is linked as a dynamic library, too.
+        need="$need gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+        export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+        ;;
+esac
 # shellcheck disable=SC2086
 if ! dpkg -s $need >/dev/null 2>&1; then
     apt-get -qq update

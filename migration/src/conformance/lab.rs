@@ -182,11 +182,21 @@ impl Running {
         Ok(())
     }
 
-    /// The exec log as it is now.
-    pub(crate) fn exec_log(&self) -> Result<Vec<Row>, Failure> {
+    /// The exec log, once it has at least this many rows: a host may answer just before it writes.
+    pub(crate) fn exec_log(&self, rows: usize) -> Result<Vec<Row>, Failure> {
         let path = self.host.settings().exec_log();
-        let text = std::fs::read_to_string(path)?;
-        exec_log::parse(&text).map_err(|why| Failure::broken(format!("exec log: {why}")))
+        let deadline = Instant::now() + Duration::from_secs(2);
+        loop {
+            let text = std::fs::read_to_string(&path)?;
+            let found = exec_log::parse(&text).map_err(|why| Failure::broken(format!("exec log: {why}")))?;
+            if found.len() >= rows {
+                return Ok(found);
+            }
+            ensure(Instant::now() < deadline, || {
+                format!("{} rows in the exec log, expected {rows}", found.len())
+            })?;
+            pause();
+        }
     }
 }
 

@@ -31,17 +31,16 @@ pub(crate) struct Replica {
     pub(crate) hash: u64,
     pub(crate) count: u64,
     pub(crate) checkpointed: u64,
-    /// Log writes made durable since the process started, if the host counts them.
+    /// Syncs of the log since the process started, if the host counts them.
     pub(crate) syncs: Option<u64>,
 }
 
 impl Replica {
-    /// Reads the answers to `status` and `stats`.
-    pub(crate) fn read(status: &Value, stats: Option<&Value>) -> Result<Self, String> {
+    /// Reads the answer to `status`.
+    pub(crate) fn read(status: &Value) -> Result<Self, String> {
         let wrong = |field: &str| format!("bad {field} in status {status}");
         let number = |field: &str| status[field].as_u64().ok_or_else(|| wrong(field));
         let hash = status["hash"].as_str().and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        let stats = stats.and_then(Value::as_object);
         Ok(Self {
             id: status["id"].as_str().ok_or_else(|| wrong("id"))?.to_owned(),
             state: status["state"].as_str().ok_or_else(|| wrong("state"))?.to_owned(),
@@ -51,7 +50,7 @@ impl Replica {
             hash: hash.ok_or_else(|| wrong("hash"))?,
             count: number("count")?,
             checkpointed: number("checkpointedDecree")?,
-            syncs: stats.and_then(|stats| stats.get("logWrites")).and_then(Value::as_u64),
+            syncs: None,
         })
     }
 }
@@ -100,7 +99,7 @@ impl Outcome {
     pub(crate) fn text(&self, kept: Option<&Path>) -> String {
         let mut table = Table::new();
         table.load_preset(presets::UTF8_FULL_CONDENSED);
-        table.set_header(["replica", "role", "decree", "requests", "state hash", "checkpoint", "log writes"]);
+        table.set_header(["replica", "role", "decree", "requests", "state hash", "checkpoint", "syncs"]);
         for replica in &self.replicas {
             table.add_row([
                 replica.id.clone(),

@@ -109,7 +109,12 @@ impl Demo<'_> {
         self.replicate()?;
         let seconds = began.elapsed().as_secs_f64();
         self.progress.set_message("waiting for all replicas");
-        let replicas = self.settle()?;
+        let mut replicas = self.settle()?;
+        for (place, replica) in replicas.iter_mut().enumerate() {
+            // Counted since the last question; this is the only one.
+            let stats = self.cluster.control(place).and_then(|control| control.ask("stats", BATCH_TIME));
+            replica.syncs = stats.ok().and_then(|stats| stats["syncs"].as_u64());
+        }
 
         let mut problems = Vec::new();
         let history = self.history(start, &mut problems);
@@ -271,8 +276,7 @@ impl Demo<'_> {
 
     fn replica(&mut self, place: usize) -> Result<Replica, String> {
         let status = self.cluster.status(place).map_err(|error| error.to_string())?;
-        let stats = self.cluster.control(place).and_then(|control| control.ask("stats", BATCH_TIME)).ok();
-        Replica::read(&status, stats.as_ref())
+        Replica::read(&status)
     }
 
     /// Every replica of a legacy set must stand where its exec logs say.
