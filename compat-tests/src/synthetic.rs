@@ -62,6 +62,12 @@ pub fn next_vote(version: ProtocolVersion, previous: &Vote) -> Vote {
     Vote::new(header(version, previous.decree().0 + 1), &VoteContent::default()).expect("a small vote")
 }
 
+/// A promise to the ballot of every vote.
+#[must_use]
+pub fn prepare(version: ProtocolVersion, decree: u64) -> Record {
+    Record::Prepare(Prepare { header: header(version, decree), cookie: Bytes::new() })
+}
+
 /// The pages of a vote with a request of 20000 bytes.
 #[must_use]
 pub fn long_vote(version: ProtocolVersion, decree: u64) -> Vec<u8> {

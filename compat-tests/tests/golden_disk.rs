@@ -7,9 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use compat_tests::damage::Files;
+use compat_tests::host_state::{HostState, restart};
+use compat_tests::synthetic::members;
 use libtest_mimic::{Arguments, Failed, Trial};
 use migration::inspect::inspect_json;
 use migration::inspect::restart::Members;
+use rsl_core::types::ProtocolVersion;
 use serde_json::Value;
 
 /// Fields of a manifest that an inspection may leave out.
@@ -41,6 +45,8 @@ fn directories(golden: &Path) -> Vec<Trial> {
         for run in folders(&scenario) {
             for replica in folders(&run) {
                 let name = replica.strip_prefix(golden).unwrap_or(&replica).display().to_string();
+                let copy = replica.clone();
+                trials.push(Trial::test(format!("{name} restarts"), move || restarts(&copy)));
                 trials.push(Trial::test(name, move || agrees(&run_of(&replica)?, &replica)));
             }
         }
@@ -106,6 +112,55 @@ fn agrees(replica: &Value, path: &Path) -> Result<(), Failed> {
         problems.push(format!("a legacy restart ends as {}", found["restart"]["legacy"]));
     }
     summary(&problems)
+}
+
+/// Trial: [STOR-59] [STOR-60] [XFER-44] [XFER-45]: after our restart on a copy the state is the one that was executed
+/// through that decree, and a second restart finds the same.
+fn restarts(replica: &Path) -> Result<(), Failed> {
+    let copy = tempfile::tempdir()?;
+    Files::read(replica)?.write(copy.path())?;
+    let run = replica.parent().ok_or("no parent")?;
+    let version =
+        json(&run.join("manifest.json"))?["version"].as_u64().and_then(|version| version.try_into().ok());
+    let version = version.and_then(ProtocolVersion::from_number).ok_or("no version")?;
+    let name = replica.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let member = name.trim_start_matches('r').parse()?;
+    let mut before = None;
+    for _ in 0..2 {
+        let (state, restored) =
+            restart(copy.path(), member, version, &members()).map_err(|error| format!("{error:#}"))?;
+        let executed = restored.recovered.executed.0;
+        let expected = last_row(run, executed)?;
+        if state.hash != expected {
+            return Err(format!(
+                "state {:016x} after decree {executed}, {expected:016x} was seen",
+                state.hash
+            )
+            .into());
+        }
+        let now = (state, restored.recovered.accepted.position(), restored.recovered.promised);
+        if before.as_ref().is_some_and(|before| before != &now) {
+            return Err(format!("{before:?}, then {now:?}").into());
+        }
+        before = Some(now);
+    }
+    Ok(())
+}
+
+/// The hash in the last row of any replica's execution log that is of a decree up to `decree`.
+fn last_row(run: &Path, decree: u64) -> Result<u64, Failed> {
+    let mut last: Option<((u64, u64), u64)> = None;
+    for replica in folders(run) {
+        for line in fs::read_to_string(replica.join("exec.txt"))?.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [seq, index, _, hash, ..] = words[..] else { continue };
+            let at = (seq.parse()?, index.parse()?);
+            if at.0 <= decree && last.is_none_or(|(newest, _)| newest <= at) {
+                last = Some((at, u64::from_str_radix(hash, 16)?));
+            }
+        }
+    }
+    Ok(last.map_or(HostState::default().hash, |(_, hash)| hash))
 }
 
 /// Every field of `expected` is in `found` with the same value.
