@@ -7,4 +7,5 @@ pub mod exec_log;
 pub mod host;
 pub mod inspect;
 pub mod oracle;
+pub mod replica;
 pub mod verify;

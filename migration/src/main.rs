@@ -10,7 +10,7 @@ mod status;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use migration::{inspect, verify};
+use migration::{inspect, replica, verify};
 
 /// The operators' toolbox of the Replicated State Library.
 #[derive(Debug, Parser)]
@@ -29,6 +29,7 @@ enum Command {
     Status(status::Args),
     Inspect(inspect::Args),
     Verify(verify::Args),
+    Replica(Box<replica::Args>),
 }
 
 fn main() -> ExitCode {
@@ -39,5 +40,6 @@ fn main() -> ExitCode {
         Command::Status(args) => args.run(),
         Command::Inspect(args) => args.run(),
         Command::Verify(args) => args.run(),
+        Command::Replica(args) => args.run(),
     }
 }

@@ -388,6 +388,7 @@ impl Engine {
             Command::ChangeElectionDelay(delay) => {
                 self.election_delay = randomized_election_delay(&self.settings, delay, &mut self.prng);
             }
+            Command::Stop(reason) => self.shut_down(reason),
         }
     }
 
@@ -407,7 +408,8 @@ impl Engine {
             | Command::AllowSaveState(_)
             | Command::InstallCheckpoint(_)
             | Command::SetAcceptMessages(_)
-            | Command::ChangeElectionDelay(_) => {}
+            | Command::ChangeElectionDelay(_)
+            | Command::Stop(_) => {}
         }
     }
 

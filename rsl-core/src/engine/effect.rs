@@ -296,6 +296,8 @@ pub enum StopReason {
     Unloaded,
     /// A log write or sync failed; nothing more may be promised [PROTO-30].
     LogFailed(String),
+    /// The system's poll failed for good.
+    NetworkFailed(String),
     /// A thread of the replica panicked: a callback, or a broken belief of our own.
     Panicked(String),
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::effect::{AppendSeq, BootstrapToken, ChangeToken, FetchId, QuestionId, RequestToken};
+use super::effect::{AppendSeq, BootstrapToken, ChangeToken, FetchId, QuestionId, RequestToken, StopReason};
 use super::recovered::CheckpointInfo;
 use crate::format::Record;
 use crate::types::{Decree, Instant, MemberId, MemberSet};
@@ -137,6 +137,8 @@ pub enum Command {
     InstallCheckpoint(CheckpointInfo),
     /// Another election delay, randomized anew [PROTO-123].
     ChangeElectionDelay(Duration),
+    /// The replica ends: what waits here is aborted, and nothing is done any more [PROTO-168].
+    Stop(StopReason),
 }
 
 /// A client request with the token that ends in exactly one execution or abort.

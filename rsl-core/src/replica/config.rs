@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::engine::Settings;
-use crate::types::{MemberId, Node, ProtocolVersion};
+use crate::types::{Node, ProtocolVersion};
 use crate::wire::{PACKET_HEADER_SIZE, packet_limit};
 
 /// A number of bytes.
@@ -70,9 +70,6 @@ pub enum ConfigError {
     /// No working directory was given.
     #[error("m_workingDir is empty")]
     NoWorkingDirectory,
-    /// The member id cannot name a directory below the working directory [HARD-506].
-    #[error("member id {0} cannot be used as the name of a directory")]
-    MemberIdIsNoDirectory(MemberId),
 }
 
 const fn seconds(count: u64) -> Duration {
@@ -322,18 +319,10 @@ impl Config {
         self.cancel_disk_io
     }
 
-    /// The directory that holds this member's files [API-25] [STOR-1].
-    ///
-    /// # Errors
-    /// When the member id has to name a directory and cannot [HARD-506].
-    pub fn data_dir(&self, member: MemberId) -> Result<PathBuf, ConfigError> {
-        // Rebuilding from components drops a trailing separator.
-        let dir: PathBuf = self.working_dir.components().collect();
-        if !self.member_id_in_working_dir {
-            return Ok(dir);
-        }
-        let name = std::str::from_utf8(member.as_bytes()).ok().filter(|name| names_a_directory(name));
-        name.map(|name| dir.join(name)).ok_or(ConfigError::MemberIdIsNoDirectory(member))
+    /// Whether the data is in a sub-directory named like the member id [API-25].
+    #[must_use]
+    pub const fn member_id_in_working_dir(&self) -> bool {
+        self.member_id_in_working_dir
     }
 
     /// Bytes of passed votes that stay in memory until they are executed.
@@ -393,11 +382,6 @@ impl Config {
             use_global_accept_flag: self.use_global_accept_flag,
         }
     }
-}
-
-/// Whether a member id stays below the working directory when it is used as a directory name, on every platform.
-fn names_a_directory(name: &str) -> bool {
-    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', ':'])
 }
 
 #[cfg(test)]
@@ -492,18 +476,5 @@ mod tests {
         assert_eq!(limits(4096).packet_limit(), 2047 * (1 << 20) + 1024);
         let queue = builder().execution_queue_size(ByteSize::mib(4096)).build().unwrap();
         assert_eq!(queue.execution_queue_limit().as_bytes(), 1 << 32);
-    }
-
-    /// [STOR-1] [API-25] [HARD-506] [HARD-516]
-    #[test]
-    fn the_member_id_cannot_leave_the_working_directory() {
-        let id = |text: &str| text.parse::<MemberId>().unwrap();
-        let config = Config::builder("some%dir/").build().unwrap();
-        assert_eq!(config.data_dir(id("7")), Ok(PathBuf::from("some%dir").join("7")));
-        for bad in ["..", ".", "a/b", "a\\b", "c:"] {
-            assert_eq!(config.data_dir(id(bad)), Err(ConfigError::MemberIdIsNoDirectory(id(bad))));
-        }
-        let flat = Config::builder("dir/").member_id_in_working_dir(false).build().unwrap();
-        assert_eq!(flat.data_dir(id("..")), Ok(PathBuf::from("dir")));
     }
 }

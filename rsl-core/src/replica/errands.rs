@@ -10,7 +10,7 @@ use super::resolver::Resolver;
 use super::shared::Shared;
 use super::threads::Crew;
 use super::{Cookie, CookieSink, Refused, StateMachine};
-use crate::engine::{Answer, Input, Question, QuestionId, RequestToken, Status, StopReason};
+use crate::engine::{Answer, Input, Question, QuestionId, Status, StopReason};
 use crate::types::{Decree, Node};
 
 /// Something for the callback thread, in order.
@@ -26,12 +26,7 @@ pub(super) enum Errand {
     /// StateCopied of a copy made to catch up [XFER-25].
     StateCopied { decree: Decree, path: PathBuf },
     /// The loop has ended.
-    Finish {
-        reason: StopReason,
-        last: Option<Box<Status>>,
-        /// Requests that were accepted and reached neither execution nor abort, in order.
-        pending: Vec<RequestToken>,
-    },
+    Finish { reason: StopReason, last: Option<Box<Status>> },
 }
 
 /// What the callback thread needs to end the replica.
@@ -45,6 +40,8 @@ pub(super) struct Crews {
     pub(super) resolver: Crew,
     /// The resolver itself.
     pub(super) resolving: Arc<Resolver>,
+    /// The loop, and what it started beside it.
+    pub(super) native: Crew,
 }
 
 /// Runs until the replica has ended.
@@ -59,8 +56,8 @@ pub(super) fn run(shared: &Shared, machine: &dyn StateMachine, errands: &Receive
                 let (_guard, _inside) = shared.callbacks.shared();
                 machine.state_copied(decree, Some(&path), Cookie::NONE);
             }
-            Errand::Finish { reason, last, pending } => {
-                return finish(shared, machine, crews, reason, last, pending);
+            Errand::Finish { reason, last } => {
+                return finish(shared, machine, crews, reason, last);
             }
         }
     }
@@ -96,7 +93,7 @@ fn ask_application(
     }
 }
 
-/// The end, in the order of [PROTO-168]: passed decrees finish, requests are aborted, then fast reads, then ShutDown;
+/// The end, in the order of [PROTO-168] [PROTO-170]: passed decrees finish, requests are aborted, then fast reads, then ShutDown;
 /// no callback follows [HARD-348].
 fn finish(
     shared: &Shared,
@@ -104,14 +101,13 @@ fn finish(
     crews: &Crews,
     reason: StopReason,
     last: Option<Box<Status>>,
-    pending: Vec<RequestToken>,
 ) {
     let late = shared.admission.shut_down();
     shared.reads.close();
     shared.execution.stop();
     crews.execution.join();
-    for token in pending.into_iter().chain(late.into_iter().map(|request| request.token)) {
-        abort_request(shared, machine, token, Refused::ShuttingDown);
+    for request in late {
+        abort_request(shared, machine, request.token, Refused::ShuttingDown);
     }
     crews.readers.join();
     crews.resolving.stop();
@@ -122,5 +118,6 @@ fn finish(
     }
     machine.shut_down(Refused::ShuttingDown);
     shared.admission.ended();
+    crews.native.join();
     shared.end(reason, last);
 }

@@ -447,9 +447,8 @@ pub(super) fn abort_request(shared: &Shared, machine: &dyn StateMachine, token: 
     machine.abort_request(why, Cookie(token.0));
 }
 
-/// Gives one decree to the application [PROTO-136] [PROTO-137]. Returns whether a request asked for a checkpoint. Also
-/// used while a replica starts, with no tokens.
-pub(super) fn execute_vote(
+/// Gives one decree to the application [PROTO-136] [PROTO-137]. Returns whether a request asked for a checkpoint.
+fn execute_vote(
     shared: &Shared,
     machine: &dyn StateMachine,
     vote: &Vote,
@@ -457,38 +456,60 @@ pub(super) fn execute_vote(
     change: Option<ChangeToken>,
 ) -> bool {
     let decree = vote.decree();
-    let executed = shared.progress.executed();
-    if decree == executed {
-        assert!(tokens.is_empty(), "requests are executed once");
+    if decree == shared.progress.executed() {
+        assert!(tokens.is_empty() && change.is_none(), "requests are executed once");
         return false;
     }
-    assert!(decree.follows(executed), "decree {decree} cannot be executed after {executed}");
     let (_guard, _inside) = shared.callbacks.exclusive();
-    shared.progress.set_executed(decree);
-    let mut save_state = false;
-    if vote.request_count() > 0 {
-        assert!(tokens.is_empty() || tokens.len() == vote.request_count() as usize, "one token per request");
-        machine.before_execute();
-        let mut tokens = tokens.into_iter();
-        for request in vote.requests() {
-            let token = tokens.next();
-            let cookie = token.as_ref().map_or(Cookie::NONE, |token| Cookie(token.0));
-            let mut execution = Execution::new(decree, cookie);
-            machine.execute(&request, &mut execution);
-            save_state |= execution.wants_save();
-            if token.is_some() {
-                shared.admission.executed(request.len() as u64);
-            }
-        }
-        machine.after_execute();
-    }
+    let save_state = execute_requests(shared, machine, vote, tokens);
     if let Some(members) = vote.reconfiguration() {
-        let mut configuration = shared.configuration.lock();
-        let number = configuration.number.saturating_add(1);
-        *configuration =
-            Configuration { number, initial_decree: decree.next(), members: Arc::clone(members) };
-        drop(configuration);
-        machine.notify_configuration_changed(change.map_or(Cookie::NONE, |token| Cookie(token.0)));
+        let number = shared.configuration.lock().number.saturating_add(1);
+        let members = Arc::clone(members);
+        let configuration = Configuration { number, initial_decree: decree.next(), members };
+        change_configuration(shared, machine, configuration, change);
     }
     save_state
+}
+
+/// The requests of the next decree. The sequence number advances first. Also used while a replica restores its state,
+/// without tokens.
+pub(super) fn execute_requests(
+    shared: &Shared,
+    machine: &dyn StateMachine,
+    vote: &Vote,
+    tokens: Vec<RequestToken>,
+) -> bool {
+    let (decree, executed) = (vote.decree(), shared.progress.executed());
+    assert!(decree.follows(executed), "decree {decree} cannot be executed after {executed}");
+    assert!(tokens.is_empty() || tokens.len() == vote.request_count() as usize, "one token per request");
+    shared.progress.set_executed(decree);
+    if vote.request_count() == 0 {
+        return false;
+    }
+    let mut save_state = false;
+    machine.before_execute();
+    let mut tokens = tokens.into_iter();
+    for request in vote.requests() {
+        let token = tokens.next();
+        let cookie = token.as_ref().map_or(Cookie::NONE, |token| Cookie(token.0));
+        let mut execution = Execution::new(decree, cookie);
+        machine.execute(&request, &mut execution);
+        save_state |= execution.wants_save();
+        if token.is_some() {
+            shared.admission.executed(request.len() as u64);
+        }
+    }
+    machine.after_execute();
+    save_state
+}
+
+/// A reconfiguration is executed: it shows from inside the notification on [API-93].
+pub(super) fn change_configuration(
+    shared: &Shared,
+    machine: &dyn StateMachine,
+    configuration: Configuration,
+    change: Option<ChangeToken>,
+) {
+    *shared.configuration.lock() = configuration;
+    machine.notify_configuration_changed(change.map_or(Cookie::NONE, |token| Cookie(token.0)));
 }

@@ -1,6 +1,7 @@
 //! The handle of a replica: what the application calls, from any thread.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -62,6 +63,24 @@ impl Replica {
         self.shared.reads.submit(at, request.into(), cookie, timeout)
     }
 
+    /// Adopts a first member set, persists it, sends it to the members, and waits for the first primary [API-89]. Must
+    /// not be called from a callback [HARD-572]. After a timeout the adopted set stays adopted.
+    ///
+    /// # Errors
+    /// `InvalidParameter`, `AlreadyBootstrapped`, or `BootstrapFailed`: this node is not in the set, another set was
+    /// adopted, or the time is over.
+    pub fn bootstrap(&self, members: MemberSet, timeout: Duration) -> Result<(), Refused> {
+        if inside_callback() {
+            tracing::error!("bootstrap must not be called from a callback");
+            return Err(Refused::InvalidParameter);
+        }
+        if !self.shared.is_running() {
+            return Err(Refused::BootstrapFailed);
+        }
+        let members = Arc::new(members);
+        self.ask(|done| Note::Bootstrap { members, timeout, done }).unwrap_or(Err(Refused::BootstrapFailed))
+    }
+
     /// Asks for one election attempt [API-85].
     pub fn attempt_promotion(&self) {
         self.command(Command::AttemptPromotion);
@@ -84,6 +103,7 @@ impl Replica {
 
     /// The payload of this replica's vote answers, from the next one on [API-84].
     pub fn set_vote_payload(&self, payload: u64) {
+        self.shared.vote_payload.store(payload, Ordering::Relaxed);
         self.command(Command::SetVotePayload(payload));
     }
 

@@ -1,19 +1,21 @@
 //! What other threads tell the loop, and how they wake it.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::PeerHealth;
-use crate::engine::{Input, Status, StopReason};
-use crate::types::{Decree, Node};
+use super::{PeerHealth, Refused};
+use crate::engine::{Input, Origin, Status, StopReason};
+use crate::types::{Decree, MemberSet, Node};
+use crate::wire::Message;
 
 /// One thing the loop is told.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all notes are inputs, and they live for one turn")]
 pub(super) enum Note {
     /// For the engine.
     Input(Input),
@@ -21,8 +23,26 @@ pub(super) enum Note {
     Status(Sender<Status>),
     /// Somebody wants to see the peers [API-28].
     Health(Sender<Vec<PeerHealth>>),
+    /// A StatusQuery on the learn port [XFER-6].
+    LearnQuery {
+        /// A connection number that no packet connection has.
+        from: Origin,
+        /// The query.
+        message: Message,
+        /// Takes the encoded answer; dropped = none.
+        answer: Sender<Bytes>,
+    },
     /// The resolver has an answer.
     Resolved(Node),
+    /// Adopt a first member set [PROTO-159].
+    Bootstrap {
+        /// The members.
+        members: Arc<MemberSet>,
+        /// How long to wait for the first primary.
+        timeout: Duration,
+        /// Takes the result; dropped = the replica has ended.
+        done: Sender<Result<(), Refused>>,
+    },
     /// Stop handling messages and timers, or go on [PROTO-171].
     Pause(bool, Sender<()>),
     /// End the replica.

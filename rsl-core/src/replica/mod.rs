@@ -14,13 +14,13 @@
 //! | `callbacks.rs`, `threads.rs` | the callback lock; who creates threads |
 //! | `result.rs`, `health.rs`, `stats.rs` | refusals, health of the peers, counters |
 
-#![expect(dead_code, reason = "the loop that uses the parts follows with the engine")]
-
 mod admission;
 mod callbacks;
 mod config;
+mod driver;
 mod errands;
 mod executor;
+mod files;
 mod handle;
 mod health;
 mod mailbox;
@@ -30,6 +30,7 @@ mod resolver;
 mod result;
 mod setup;
 mod shared;
+mod start;
 mod state_machine;
 mod stats;
 #[cfg(test)]
@@ -37,6 +38,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod transfers;
 
 pub use admission::Grouping;
 pub use config::{ByteSize, Config, ConfigBuilder, ConfigError};

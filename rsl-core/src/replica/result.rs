@@ -14,6 +14,12 @@ pub enum Refused {
     /// The replica drains or shuts down.
     #[error("the replica is shutting down")]
     ShuttingDown = 3,
+    /// A primary of an earlier bootstrap has been seen.
+    #[error("the replica is bootstrapped already")]
+    AlreadyBootstrapped = 4,
+    /// Bootstrap: this node is not in the set, another set was adopted, or the time is over.
+    #[error("the bootstrap failed")]
+    BootstrapFailed = 5,
     /// An argument cannot be used: an empty request, or one above the message limit (decision 1).
     #[error("invalid parameter")]
     InvalidParameter = 6,
@@ -36,6 +42,8 @@ impl Refused {
             Refused::FastReadStale => "RSLFastReadStale",
             Refused::NotPrimary => "RSLNotPrimary",
             Refused::ShuttingDown => "RSLShuttingDown",
+            Refused::AlreadyBootstrapped => "RSLAlreadyBootstrapped",
+            Refused::BootstrapFailed => "RSLBootstrapFailed",
             Refused::InvalidParameter => "RSLInvalidParameter",
             Refused::QueueFull => "RSLQueueFull",
         }
@@ -53,6 +61,8 @@ mod tests {
             (Refused::FastReadStale, 1, "RSLFastReadStale"),
             (Refused::NotPrimary, 2, "RSLNotPrimary"),
             (Refused::ShuttingDown, 3, "RSLShuttingDown"),
+            (Refused::AlreadyBootstrapped, 4, "RSLAlreadyBootstrapped"),
+            (Refused::BootstrapFailed, 5, "RSLBootstrapFailed"),
             (Refused::InvalidParameter, 6, "RSLInvalidParameter"),
             (Refused::QueueFull, 100, "RSLQueueFull"),
         ];

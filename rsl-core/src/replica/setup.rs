@@ -1,10 +1,11 @@
 //! What a replica is started with, and why a start fails.
 
 use std::io;
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::{ByteSize, Config, ConfigError, NativeThreads, ThreadSpawner};
+use crate::storage::DirectoryError;
 use crate::types::{MemberSet, MemberSetError, Node, ProtocolVersion};
 
 /// Everything a start needs beside the state machine: the arguments of the legacy `Initialize`, and switches of our own
@@ -82,6 +83,11 @@ impl Setup {
         self
     }
 
+    /// The address that is listened on and that outgoing connections come from; unspecified = all [WIRE-2] [WIRE-3].
+    pub(super) const fn local_ip(&self) -> Ipv4Addr {
+        if self.listen_on_all { Ipv4Addr::UNSPECIFIED } else { self.node.ip }
+    }
+
     /// Checks what can be checked without touching the disk [API-23] [API-46].
     pub(super) fn check(&self) -> Result<(), StartError> {
         if self.node.id.is_empty() {
@@ -131,14 +137,9 @@ pub enum StartError {
     /// There is history, but no member set is stored and none was given [API-46].
     #[error("the directory holds decrees but no member set")]
     NoMemberSet,
-    /// A directory could not be created.
-    #[error("cannot create directory {path}: {source}")]
-    Directory {
-        /// Which one.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// The data directory cannot be used: another replica does (decision 26), or the disk fails.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// The state cannot be restored from the directory.
     #[error("cannot restore the state: {0}")]
     Restore(String),
@@ -164,7 +165,7 @@ impl StartError {
                 "This method is not supported for versions prior RSLProtocolVersion_3"
             }
             StartError::NoMemberSet => "Machine is already bootstrapped but has no replica set info",
-            StartError::Directory { .. } => "Failed to create data directory",
+            StartError::Directory(_) => "Failed to create data directory",
             StartError::Restore(_) => "Failed to restore state",
             StartError::Listen(_) => "Failed to start netlib Server",
             StartError::ListenLearn(_) => "Failed to bind on learn port",
@@ -176,7 +177,6 @@ impl StartError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
 
     fn node(id: &str, rsl_port: u16) -> Node {
         Node {

@@ -1,6 +1,7 @@
 //! What the threads of one replica share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -51,6 +52,8 @@ pub(super) struct Shared {
     pub(super) mailbox: Mailbox,
     pub(super) callbacks: CallbackLock,
     pub(super) counters: Counters,
+    /// Payload of the own vote answers [API-84].
+    pub(super) vote_payload: AtomicU64,
     /// The configuration in the executed state [API-93].
     pub(super) configuration: Mutex<Configuration>,
     /// The node named in the newest accepted ballot [PROTO-126].
@@ -89,6 +92,7 @@ impl Shared {
             mailbox: Mailbox::default(),
             callbacks: CallbackLock::default(),
             counters: Counters::default(),
+            vote_payload: AtomicU64::new(0),
             configuration: Mutex::new(Configuration::empty(0)),
             current_primary: Mutex::new(None),
             life: Mutex::new(Life::Starting),

@@ -483,6 +483,7 @@ impl<'a> Replay<'a> {
         };
         match self.try_save(directory, new, target) {
             Ok(Some(loaded)) => {
+                target.saved(&loaded.info);
                 self.saved.push(loaded.info);
                 self.checkpoint = Some(loaded);
             }

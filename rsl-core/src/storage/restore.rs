@@ -13,7 +13,7 @@ use super::log_index::{IndexedLog, LogIndex};
 use super::log_writer::{LogWriteError, LogWriter, create_log};
 use super::replay::{Loaded, Replay, ScannedLog};
 use super::retention::Retention;
-use crate::engine::Recovered;
+use crate::engine::{CheckpointInfo, Recovered};
 use crate::format::{FileName, LogFault, Promise, Record, TailRecord};
 use crate::types::{Ballot, Configuration, Decree, MemberId, MemberSet, Position, ProtocolVersion};
 use crate::wire::{EncodeError, Header, Prepare, PrimaryCookie, Vote};
@@ -58,6 +58,11 @@ pub trait RestoreTarget {
 
     /// Saves its state [XFER-46].
     fn save(&mut self, into: &mut dyn Write) -> SaveAnswer;
+
+    /// That checkpoint is durable under its final name.
+    fn saved(&mut self, checkpoint: &CheckpointInfo) {
+        let _ = checkpoint;
+    }
 }
 
 /// A restored replica.
