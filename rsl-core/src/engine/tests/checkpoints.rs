@@ -84,7 +84,7 @@ fn a_save_waits_for_the_next_vote() {
 #[test]
 fn a_primary_copies_instead_of_saving() {
     let mut bench = Bench::primary(|settings| settings.max_log_len = 1000);
-    let mut chosen = |bench: &mut Bench, decree: u64| {
+    let chosen = |bench: &mut Bench, decree: u64| {
         bench.replicate(decree, long());
         bench.receive(2, Message::VoteAccepted(header(at(decree, 4, 1), 2)));
     };
@@ -98,7 +98,7 @@ fn a_primary_copies_instead_of_saving() {
     assert_eq!(polls(&mut bench), 0);
     bench.wait(Duration::from_millis(200));
     assert_eq!(polls(&mut bench), 1, "every 5 s");
-    let mut answer = |bench: &mut Bench, checkpoint: u64| {
+    let answer = |bench: &mut Bench, checkpoint: u64| {
         let held = bench.engine.status().accepted;
         let Message::StatusResponse(response) = status_response(at(4, 2, 2), held, 2, 0) else {
             unreachable!()

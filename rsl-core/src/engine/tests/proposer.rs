@@ -245,7 +245,7 @@ fn votes_are_sent_again() {
     bench.replicate(1, "a");
     let start = bench.now;
     bench.said();
-    let mut resent = |bench: &mut Bench, after: u64, connected: bool, unsent: u32| {
+    let resent = |bench: &mut Bench, after: u64, connected: bool, unsent: u32| {
         let mut links = [link(2, Some(start)), link(3, Some(start))];
         links[0].connected = connected;
         links[0].unsent = unsent;
