@@ -108,3 +108,29 @@ impl LogBook {
         self.files.front().map_or(Decree::ZERO, |file| file.name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: u64, votes: Option<(u64, u64)>) -> LogFileInfo {
+        let votes = votes.map(|(first, last)| (Decree(first), Decree(last)));
+        LogFileInfo { name: Decree(name), votes, len: 0 }
+    }
+
+    /// [XFER-42] [HARD-373] [HARD-372] [XFER-8]: files go when their successor starts low enough; empty files are no successors and
+    /// serve nothing.
+    #[test]
+    fn files_are_dropped_and_counted_by_their_votes() {
+        let mut book = LogBook::new(vec![file(0, Some((0, 9))), file(10, Some((10, 19))), file(20, None)], 1);
+        assert_eq!(book.min_decree(), Decree(0));
+        assert_eq!(book.trim(Decree(9)), Decree(0), "decree 9 is still needed");
+        assert_eq!(book.trim(Decree(10)), Decree(10));
+        assert_eq!(book.trim(Decree(50)), Decree(10), "the empty file does not replace the one before it");
+        assert_eq!(book.min_decree(), Decree(10));
+        let empty = LogBook::new(vec![file(0, None)], 1);
+        assert_eq!(empty.min_decree(), Decree((1 << 63) - 1), "nothing can be served");
+        let opened = LogBook::new(vec![file(5, None), file(8, Some((8, 8)))], 1);
+        assert_eq!(opened.min_decree(), Decree(8));
+    }
+}

@@ -19,7 +19,7 @@ fn answers(
     (said, bench.engine.role(), bench.log.len())
 }
 
-/// [SCN-5] [PROTO-77] [PROTO-78] [PROTO-79] [PROTO-83]: a secondary at (5, 3.2) and each vote around it.
+/// [SCN-5] [PROTO-66] [PROTO-67] [PROTO-77] [PROTO-78] [PROTO-79] [PROTO-83]: a secondary at (5, 3.2) and each vote around it.
 #[test]
 fn votes_around_the_accepted_one() {
     let held = at(5, 3, 2);
@@ -43,7 +43,7 @@ fn votes_around_the_accepted_one() {
     }
 }
 
-/// [SCN-6] [PROTO-82] [PROTO-81] [PROTO-93]: the worked example of section 8, promise above the accepted ballot.
+/// [SCN-6] [PROTO-22] [PROTO-82] [PROTO-81] [PROTO-93]: the worked example of section 8, promise above the accepted ballot.
 #[test]
 fn votes_below_the_promise_are_recorded_and_refused() {
     let held = at(5, 1, 2);
@@ -60,7 +60,7 @@ fn votes_below_the_promise_are_recorded_and_refused() {
     }
 }
 
-/// [SCN-7] [PROTO-88] [PROTO-89] [PROTO-90] [HARD-326]: Prepares around (5, promise 3.3).
+/// [SCN-7] [PROTO-68] [PROTO-88] [PROTO-89] [PROTO-90] [HARD-326]: Prepares around (5, promise 3.3).
 #[test]
 fn prepares_around_the_promise() {
     let held = at(5, 1, 2);

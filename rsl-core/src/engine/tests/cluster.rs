@@ -38,7 +38,7 @@ fn a_fresh_set_elects_and_replicates() {
     }
 }
 
-/// [SCN-25] [SCN-28] [PROTO-131]: a primary that is cut off is replaced; back again, it aborts, follows and agrees.
+/// [SCN-25] [SCN-28] [PROTO-125] [PROTO-131]: a primary that is cut off is replaced; back again, it aborts, follows and agrees.
 #[test]
 fn a_lost_primary_is_replaced() {
     let (mut cluster, first) = elected(3);
@@ -46,6 +46,7 @@ fn a_lost_primary_is_replaced() {
     cluster.benches.get_mut(&first).unwrap().replicate(1, "lost");
     cluster.run_until(LONG, |cluster| cluster.primary().is_some_and(|primary| primary != first));
     let second = cluster.primary().unwrap();
+    assert!(cluster.benches[&first].engine.is_primary(), "without a lease it cannot know");
     cluster.benches.get_mut(&second).unwrap().replicate(2, "kept");
     cluster.run(Duration::from_secs(1));
     assert_eq!(cluster.benches[&second].ended(), [(2, None)]);
@@ -77,7 +78,7 @@ fn an_absent_member_catches_up() {
     cluster.check_agreement();
 }
 
-/// [SCN-48] [PROTO-43] [PROTO-44]: one primary with a higher version raises everybody.
+/// [SCN-48] [PROTO-41] [PROTO-42] [PROTO-43] [PROTO-44] [PROTO-70] [WIRE-109]: one primary with a higher version raises everybody.
 #[test]
 fn a_higher_version_spreads_from_the_primary() {
     let mut cluster = Cluster::new(3, |member, settings| {

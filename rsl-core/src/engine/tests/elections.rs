@@ -20,7 +20,7 @@ fn candidate() -> Bench {
     bench
 }
 
-/// [SCN-10] [PROTO-94] [PROTO-21] [WIRE-93] [PROTO-10] [WIRE-88]: which reported votes count, and which value is proposed.
+/// [SCN-10] [PROTO-64] [PROTO-94] [PROTO-21] [WIRE-93] [PROTO-10] [WIRE-88]: which reported votes count, and which value is proposed.
 #[test]
 fn the_freshest_reported_value_is_proposed() {
     for (decree, number, member, leads, value) in [
@@ -87,7 +87,7 @@ fn a_lonely_candidate_gives_up() {
     assert_eq!(bench.engine.role(), Role::Initializing);
 }
 
-/// [PROTO-8] [PROTO-56]: the new ballot is above the promise and above everything seen.
+/// [PROTO-8] [PROTO-56] [PROTO-63]: the new ballot is above the promise and above everything seen.
 #[test]
 fn a_new_ballot_is_above_everything_seen() {
     let mut bench = Bench::secondary(at(5, 2, 2), ballot(2, 2));
@@ -135,7 +135,7 @@ fn the_first_deadline_follows_from_the_answers() {
     }
 }
 
-/// [SCN-27] [PROTO-121] [PROTO-120] [XFER-36]: refused, busy with execution or saving, it retries after a heartbeat.
+/// [SCN-27] [PROTO-62] [PROTO-121] [PROTO-120] [XFER-36]: refused, busy with execution or saving, it retries after a heartbeat.
 #[test]
 fn a_refused_candidacy_is_retried_after_a_heartbeat() {
     for case in ["refused", "executing", "saving"] {
@@ -165,7 +165,7 @@ fn a_refused_candidacy_is_retried_after_a_heartbeat() {
     }
 }
 
-/// [PROTO-122]: a forced election is one attempt, from any state, without waiting for the deadline.
+/// [PROTO-61] [PROTO-122]: a forced election is one attempt, from any state, without waiting for the deadline.
 #[test]
 fn promotion_is_attempted_once() {
     let mut bench = Bench::secondary(at(5, 2, 2), ballot(2, 2));
@@ -284,7 +284,7 @@ fn a_half_done_change_is_finished_by_the_next_primary() {
     assert!(aborted, "the token ends where it was given");
 }
 
-/// [HARD-314] [WIRE-108]: a re-proposal keeps the version its value needs; the placeholder of a start needs none.
+/// [HARD-314] [PROTO-45] [WIRE-108]: a re-proposal keeps the version its value needs; the placeholder of a start needs none.
 #[test]
 fn reproposals_keep_the_version_of_their_value() {
     let version = |bench: &Bench| match bench.log.last() {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::engine::{
     AbortReason, Answer, AppendSeq, Apply, BootstrapResult, ChangeToken, Command, ConnectionId, Destination,
-    Direction, Effect, Engine, FetchKind, FetchOutcome, Input, LogFileInfo, Origin, Outbox, PeerLink,
+    Direction, Effect, Engine, FetchKind, FetchOutcome, Input, LogFileInfo, Origin, Outbox, PeerLink, Prng,
     Question, Recovered, Report, Request, RequestToken, Settings, StopReason,
 };
 use crate::format::Record;
@@ -125,6 +125,7 @@ pub(super) struct Bench {
     pub(super) now: Instant,
     me: u64,
     pub(super) may_lead: bool,
+    pub(super) lead_cookie: Bytes,
     /// Messages it has sent, released by the gate.
     pub(super) sent: Vec<(Destination, Message)>,
     pub(super) log: Vec<Record>,
@@ -157,6 +158,7 @@ impl Bench {
             now,
             me,
             may_lead: true,
+            lead_cookie: Bytes::new(),
             sent: Vec::new(),
             log: Vec::new(),
             applied: Vec::new(),
@@ -293,7 +295,9 @@ impl Bench {
             Effect::Disconnect(connection) => self.disconnected.push(connection),
             Effect::Ask { question, ask } => {
                 let answer = match ask {
-                    Question::CanBecomePrimary => Answer::MayLead(self.may_lead.then(Bytes::new)),
+                    Question::CanBecomePrimary => {
+                        Answer::MayLead(self.may_lead.then(|| self.lead_cookie.clone()))
+                    }
                     Question::AcceptMessage { .. } => Answer::Accept(self.accept),
                 };
                 inputs.push(Input::Answered { question, answer });
@@ -370,6 +374,8 @@ pub(super) fn status_response(position: Position, query: Position, member: u64, 
 pub(super) struct Cluster {
     pub(super) benches: BTreeMap<u64, Bench>,
     pub(super) cut: Vec<u64>,
+    /// Doubles and swaps messages.
+    pub(super) unruly: Option<Prng>,
 }
 
 impl Cluster {
@@ -389,7 +395,11 @@ impl Cluster {
             let disk = recovered(set, Position::new(Decree::ZERO, Ballot::EMPTY), Ballot::EMPTY);
             (member, Bench::new(settings, disk, member))
         };
-        Cluster { benches: present.into_iter().map(bench).collect(), cut: Vec::new() }
+        Cluster::of(present.into_iter().map(bench))
+    }
+
+    pub(super) fn of(benches: impl IntoIterator<Item = (u64, Bench)>) -> Cluster {
+        Cluster { benches: benches.into_iter().collect(), cut: Vec::new(), unruly: None }
     }
 
     /// Asks member `on` for another set.
@@ -451,6 +461,15 @@ impl Cluster {
         mail.retain(|(from, to, _)| !self.cut.contains(from) && !self.cut.contains(to));
         let mut inbox: BTreeMap<u64, Vec<(u64, Message)>> = BTreeMap::new();
         mail.retain(|(_, to, _)| self.benches.contains_key(to));
+        if let Some(chance) = &mut self.unruly {
+            for _ in 0..mail.len() {
+                let from = usize::try_from(chance.below(mail.len() as u64)).unwrap();
+                let to = usize::try_from(chance.below(mail.len() as u64)).unwrap();
+                mail.swap(from, to);
+            }
+            let again: Vec<_> = mail.iter().filter(|_| chance.below(3) == 0).cloned().collect();
+            mail.extend(again);
+        }
         for (from, to, message) in mail {
             // Through real bytes.
             let bytes = message.encode().unwrap();

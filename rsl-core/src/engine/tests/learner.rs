@@ -36,7 +36,7 @@ fn fetch(bench: &mut Bench) -> Option<(FetchId, u8, Option<u64>)> {
     Some((fetch, from.ip().octets()[3], decree))
 }
 
-/// [XFER-10] [XFER-13]: who is ahead, and what is taken from whom. Self holds (5, 2.2); five members, so two answers decide.
+/// [XFER-10] [XFER-13] [HARD-379]: who is ahead, and what is taken from whom. Self holds (5, 2.2); five members, so two answers decide.
 #[test]
 fn a_round_decides_by_what_the_others_hold() {
     let held = at(5, 2, 2);
@@ -167,7 +167,7 @@ fn live_votes_take_over() {
     assert_eq!(bench.said(), ["2: VoteAccepted 8@3.2"]);
 }
 
-/// [SCN-19] [PROTO-79] [XFER-10]: a hole between what was learned and the live votes leads to another round.
+/// [SCN-19] [PROTO-51] [PROTO-79] [XFER-10]: a hole between what was learned and the live votes leads to another round.
 #[test]
 fn a_hole_before_the_live_votes_is_noticed() {
     let mut bench = initializing(3, at(5, 2, 2));

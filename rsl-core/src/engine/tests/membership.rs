@@ -23,7 +23,7 @@ fn configuration_of(cluster: &Cluster, member: u64) -> (u32, u32, u32) {
     (status.configuration, status.state_configuration, status.defunct)
 }
 
-/// [SCN-32] [PROTO-142] [PROTO-145] [PROTO-148] [PROTO-150] [PROTO-151] [PROTO-156]: D joins, another member leaves.
+/// [SCN-32] [PROTO-141] [PROTO-142] [PROTO-145] [PROTO-148] [PROTO-150] [PROTO-151] [PROTO-156]: D joins, another member leaves.
 #[test]
 fn one_member_replaces_another() {
     let (mut cluster, primary) = elected(&configuration([1, 2, 3]), 1..=4);
@@ -63,7 +63,7 @@ fn one_member_replaces_another() {
     assert!(cluster.benches[&primary].engine.status().promised > ballot(2, 0));
 }
 
-/// [SCN-33] [PROTO-147] [PROTO-149] [PROTO-156]: to a disjoint set; the old primary is demoted, invitations stop.
+/// [SCN-33] [PROTO-71] [PROTO-74] [PROTO-147] [PROTO-149] [PROTO-156]: to a disjoint set; the old primary is demoted, invitations stop.
 #[test]
 fn a_disjoint_set_takes_over() {
     let (mut cluster, primary) = elected(&configuration([1, 2, 3]), 1..=6);
@@ -146,7 +146,7 @@ fn reconfiguration(position: Position, member: u64, set: impl IntoIterator<Item 
     Vote::new(header, &content).unwrap()
 }
 
-/// [PROTO-143] [PROTO-144] [SCN-35] [HARD-337] [HARD-310] [HARD-16]: which decisions a member believes, and the record it writes.
+/// [PROTO-72] [PROTO-73] [PROTO-143] [PROTO-144] [SCN-35] [HARD-337] [HARD-310] [HARD-16]: which decisions a member believes, and the record it writes.
 #[test]
 fn decisions_take_effect_at_the_accepted_reconfiguration() {
     for (decree, number, switches) in
@@ -258,7 +258,7 @@ fn invitations_lead_to_the_log_or_the_checkpoint() {
     }
 }
 
-/// [PROTO-155] [HARD-307] [HARD-21]: whom a report of a defunct configuration impresses, and how often.
+/// [PROTO-75] [PROTO-155] [HARD-307] [HARD-21]: whom a report of a defunct configuration impresses, and how often.
 #[test]
 fn defunct_reports_are_believed_with_care() {
     let report =
@@ -305,8 +305,7 @@ fn call(bench: &mut Bench, token: u64, set: impl IntoIterator<Item = u64>) {
 /// [SCN-1] [PROTO-159] [PROTO-162] [PROTO-164] [PROTO-76] [WIRE-98]: one call bootstraps the whole set.
 #[test]
 fn a_set_is_bootstrapped_by_one_call() {
-    let mut cluster =
-        Cluster { benches: (1..=3).map(|member| (member, unbootstrapped(member))).collect(), cut: vec![] };
+    let mut cluster = Cluster::of((1..=3).map(|member| (member, unbootstrapped(member))));
     call(cluster.benches.get_mut(&1).unwrap(), 9, [1, 2, 3]);
     cluster.run(Duration::from_secs(20));
     assert_eq!(cluster.benches[&1].bootstraps, [(9, BootstrapResult::Success)]);

@@ -8,3 +8,4 @@ mod harness;
 mod learner;
 mod membership;
 mod proposer;
+mod rules;

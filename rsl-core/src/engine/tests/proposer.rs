@@ -68,7 +68,7 @@ fn one_member_is_one_answer() {
     assert!(bench.engine.is_primary());
 }
 
-/// [SCN-12] [PROTO-100] [PROTO-102] [PROTO-5] [SCN-59]: the next vote leaves in the turn in which the first has its majority,
+/// [SCN-12] [PROTO-65] [PROTO-100] [PROTO-102] [PROTO-5] [SCN-59]: the next vote leaves in the turn in which the first has its majority,
 /// never before, with everything queued meanwhile in order.
 #[test]
 fn queued_requests_follow_in_one_vote() {
@@ -238,19 +238,29 @@ fn a_higher_prepare_ends_the_old_ballot() {
     assert!(!bench.said().iter().any(|line| line.contains("Vote 6")));
 }
 
-/// [PROTO-106] [WIRE-30]: who gets the vote again, and when.
+/// [PROTO-106] [PROTO-6] [WIRE-30]: who gets the vote again, and when, byte by byte the same.
 #[test]
 fn votes_are_sent_again() {
     let mut bench = Bench::primary(|_| {});
     bench.replicate(1, "a");
     let start = bench.now;
-    bench.said();
+    let first = match bench.sent.pop() {
+        Some((_, Message::Vote(vote))) => vote.encoded().clone(),
+        other => panic!("{other:?}"),
+    };
     let resent = |bench: &mut Bench, after: u64, connected: bool, unsent: u32| {
         let mut links = [link(2, Some(start)), link(3, Some(start))];
         links[0].connected = connected;
         links[0].unsent = unsent;
         bench.now = Instant(start.0 + after * 1_000_000);
         bench.give(vec![Input::Links(links.to_vec())]);
+        for (_, message) in &bench.sent {
+            if let Message::Vote(vote) = message
+                && vote.decree() == Decree(6)
+            {
+                assert_eq!(vote.encoded(), &first, "every copy is the same");
+            }
+        }
         bench.said()
     };
     assert_eq!(resent(&mut bench, 2, true, 0), Vec::<String>::new());
@@ -280,7 +290,7 @@ fn a_primary_without_majority_steps_down() {
     assert!(matches!(bench.applied.last(), Some(Apply::Status { is_primary: false })));
 }
 
-/// [SCN-30] [HARD-317] [HARD-320] [PROTO-113] [HARD-316]: outbid before its relinquish vote is chosen, it serves on.
+/// [SCN-30] [PROTO-86] [PROTO-87] [HARD-317] [HARD-320] [PROTO-113] [HARD-316]: outbid before its relinquish vote is chosen, it serves on.
 #[test]
 fn a_primary_outbid_while_relinquishing_serves_on() {
     let mut bench = Bench::primary(|_| {});
