@@ -190,6 +190,30 @@ impl<'a, S: ReadAt + ?Sized> LogScanner<'a, S> {
         }
     }
 
+    /// Shows `each` whole record that starts at a page boundary from `offset` on, whatever lies between them. Behind a
+    /// record that goes beyond the end of the file there are none, unless its length is what is damaged.
+    ///
+    /// # Errors
+    /// Of the device.
+    pub fn records_from(&mut self, offset: u64, mut each: impl FnMut(&Record)) -> io::Result<()> {
+        let mut at = offset;
+        while self.size.saturating_sub(at) >= PAGE {
+            let page = self.bytes(at, PAGE)?;
+            let mut step = PAGE;
+            if let Ok((raw, _)) = record_head(&page) {
+                let padded = round_to_page(u64::from(raw.length));
+                if padded <= self.size - at
+                    && let Ok(record) = Record::decode_own(&self.bytes(at, u64::from(raw.length))?)
+                {
+                    each(&record);
+                    step = padded;
+                }
+            }
+            at += step;
+        }
+        Ok(())
+    }
+
     fn end(&self, tail: Tail) -> Step {
         Step::End(LogEnd { offset: self.at, tail, size: self.size })
     }

@@ -15,7 +15,9 @@ use super::restore::{
     tail_position,
 };
 use crate::engine::CheckpointInfo;
-use crate::format::{FileName, LogEnd, LogScanner, Promise, Record, RecordId, Step, Tail, TailRecord};
+use crate::format::{
+    FileName, LogEnd, LogScanner, PAGE, Promise, ReadAt, Record, RecordId, Step, Tail, TailRecord,
+};
 use crate::types::{Ballot, Configuration, Decree, MemberId, Position, ProtocolVersion};
 use crate::wire::{EncodeError, Header, Vote, VoteContent};
 
@@ -62,6 +64,8 @@ pub(super) struct Replay<'a> {
     /// The checkpoint is ahead of every log: its next vote is the accepted one.
     pub(super) ahead: bool,
     pub(super) logs: Vec<ScannedLog>,
+    /// Whole records stand behind a torn one in the newest log: they go when that is cut off.
+    pub(super) beyond_torn: bool,
     /// Names of logs behind a gap that an unusable checkpoint covers, oldest first.
     pub(super) behind_gap: Vec<Decree>,
     pub(super) relearn: Option<Position>,
@@ -109,6 +113,7 @@ impl<'a> Replay<'a> {
             checkpoint: None,
             ahead: false,
             logs: Vec::new(),
+            beyond_torn: false,
             behind_gap: Vec::new(),
             relearn: known.relearn,
             notes: listing.foreign.iter().cloned().map(Note::ForeignName).collect(),
@@ -275,6 +280,9 @@ impl<'a> Replay<'a> {
         };
         indexed.end = end.offset;
         self.tail(&path, &end, is_last)?;
+        if is_last && matches!(end.tail, Tail::Torn(_)) {
+            self.look_beyond(&path, &mut scanner, end.offset)?;
+        }
         if self.behind_gap.is_empty() {
             self.logs.push(ScannedLog { indexed, end, highest_ballot });
         } else if self.behind_gap.last() != Some(&name) {
@@ -306,6 +314,45 @@ impl<'a> Replay<'a> {
                 self.notes.push(Note::DamagedTail { path, offset, position });
             }
         }
+        Ok(())
+    }
+
+    /// A torn write leaves part of one record. Whole ones behind it were written, and maybe acknowledged: the length of
+    /// the one before them is damaged. As behind a gap, what they prove is kept and has to be learned anew [HARD-374].
+    fn look_beyond<S: ReadAt + ?Sized>(
+        &mut self,
+        path: &Path,
+        scanner: &mut LogScanner<'_, S>,
+        offset: u64,
+    ) -> Result<(), RestoreError> {
+        let mut last = self.accepted.position();
+        let mut promised = self.promised;
+        let beyond = |record: &Record| {
+            if !matches!(record, Record::Decision(_)) {
+                promised = promised.max(record.position().ballot);
+            }
+            // Votes go on where the log ends, but for the damaged one: anything else is a request's own bytes.
+            let position = record.position();
+            let goes_on = position.decree > last.decree && position.decree <= last.decree.next().next();
+            if matches!(record, Record::Vote(_)) && (goes_on || position.is_next(&last)) {
+                last = position;
+            }
+        };
+        scanner
+            .records_from(offset + PAGE, beyond)
+            .map_err(|error| RestoreError::at(path, offset, RestoreReason::Io(error)))?;
+        if last == self.accepted.position() {
+            return Ok(());
+        }
+        if self.settings.refuse_damaged_tail {
+            return Err(RestoreError::at(path, offset, RestoreReason::DamagedTail(last)));
+        }
+        self.promised = promised;
+        self.relearn = Promise { promised, relearn: self.relearn }
+            .merge(Promise { promised, relearn: Some(last) })
+            .relearn;
+        self.beyond_torn = true;
+        self.notes.push(Note::VotesBeyondTorn { path: path.to_owned(), offset, last });
         Ok(())
     }
 

@@ -126,6 +126,16 @@ pub enum Note {
         /// Logs behind the gap.
         set_aside: Vec<PathBuf>,
     },
+    /// Votes stand behind a last record that goes beyond the end of its file, so its length is damaged. They are
+    /// dropped with it and have to be learned anew before the replica votes again [HARD-34] [HARD-374].
+    VotesBeyondTorn {
+        /// The log.
+        path: PathBuf,
+        /// Where the damaged record starts.
+        offset: u64,
+        /// The last of these votes.
+        last: Position,
+    },
     /// A checkpoint asked for during replay could not be saved.
     SaveFailed(String),
     /// The application's load of nothing failed on a first start (decision 5).
@@ -139,7 +149,7 @@ impl Note {
         match self {
             Note::ForeignName(_) => Some("HARD-57"),
             Note::PartialPage { .. } => Some("HARD-33"),
-            Note::HistoryEnds { .. } => Some("HARD-374"),
+            Note::HistoryEnds { .. } | Note::VotesBeyondTorn { .. } => Some("HARD-374"),
             Note::DamagedTail { .. } => Some("HARD-34"),
             Note::CheckpointSkipped { clause, .. } => *clause,
             Note::TornTail { .. } | Note::SaveFailed(_) | Note::FirstLoadRefused => None,
@@ -173,6 +183,12 @@ impl fmt::Display for Note {
                 let names: Vec<_> = set_aside.iter().map(|path| path.display().to_string()).collect();
                 write!(f, " set aside: {}", names.join(", "))
             }
+            Note::VotesBeyondTorn { path, offset, last } => write!(
+                f,
+                "{} at offset {offset}: votes through {last} stand behind a record with a damaged length; they are \
+                 dropped and will be learned anew",
+                path.display()
+            ),
             Note::SaveFailed(reason) => {
                 write!(f, "a checkpoint asked for during replay was not saved: {reason}")
             }
@@ -435,9 +451,9 @@ fn cut_tail(directory: &Directory, log: &mut ScannedLog) -> Result<(), RestoreEr
     Ok(())
 }
 
-/// Takes logs behind a gap out of the way, after noting what they prove [HARD-374].
+/// Notes what unusable records prove before they go, and takes logs behind a gap out of the way [HARD-374].
 fn set_aside(directory: &Directory, replay: &mut Replay<'_>) -> Result<(), RestoreError> {
-    if replay.behind_gap.is_empty() {
+    if replay.behind_gap.is_empty() && !replay.beyond_torn {
         return Ok(());
     }
     let failed = |error| RestoreError::new(directory.path(), error);

@@ -172,6 +172,41 @@ fn an_unusable_checkpoint_over_a_gap() {
     assert_eq!(start(&disk).0.unwrap().recovered.relearn, None);
 }
 
+/// [HARD-34] [HARD-37] [HARD-374]: a length that goes beyond the file is a torn tail, but the votes behind it were
+/// acknowledged. They are not forgotten: neither their ballots, nor that they have to be learned anew.
+#[test]
+fn a_damaged_length_before_whole_records() {
+    let with = |records: &[Record]| {
+        let disk = disk();
+        put_log(&disk, 0, &votes(0..=2));
+        let mut bytes = disk.get(&log_name(0)).unwrap();
+        let damaged = bytes.len();
+        bytes.extend(log(&[vote(3, 1)]));
+        bytes[damaged + 5] = 0x40;
+        bytes.extend(log(records));
+        disk.put(&log_name(0), &bytes);
+        (disk, damaged)
+    };
+    let (disk, damaged) = with(&[vote(4, 1), vote(5, 1), prepare(5, 7), vote(5, 7), vote(6, 7)]);
+    let last = Position::new(Decree(6), ballot(7));
+    let settings = RestoreSettings { refuse_damaged_tail: true, ..settings() };
+    let refused = restore(&open(&disk), &settings, &mut App::default()).unwrap_err();
+    assert!(matches!(*refused.reason, RestoreReason::DamagedTail(position) if position == last), "{refused}");
+    for round in 0..2 {
+        let restored = start(&disk).0.unwrap();
+        assert_eq!(restored.recovered.accepted.decree(), Decree(2), "start {round}");
+        assert_eq!(restored.recovered.promised, ballot(7));
+        assert_eq!(restored.recovered.relearn, Some(last));
+        let noted = restored.notes.iter().any(|note| note.clause() == Some("HARD-374"));
+        assert_eq!(noted, round == 0, "the tail is cut at the first start");
+        assert_eq!(disk.get(&log_name(0)).unwrap().len(), damaged);
+    }
+    // Bytes of a request are no part of the history.
+    let (disk, _) = with(&[vote(40, 9)]);
+    let restored = start(&disk).0.unwrap();
+    assert_eq!((restored.recovered.promised, restored.recovered.relearn), (ballot(1), None));
+}
+
 /// [HARD-374] [HARD-375]: every other gap is a start failure.
 #[test]
 fn other_gaps_fail_the_start() {
