@@ -219,7 +219,7 @@ fn a_jump_in_the_ballots_is_bridged() {
     assert!(!bench.sent.iter().any(|(_, message)| matches!(message, Message::VoteAccepted(_))));
 }
 
-/// [SCN-22] [XFER-18] [XFER-22] [XFER-14]: what does not follow ends the stream before it is applied.
+/// [WIRE-40] [SCN-22] [XFER-18] [XFER-22] [XFER-14]: what does not follow ends the stream before it is applied.
 #[test]
 fn a_bad_record_ends_the_stream() {
     let held = at(5, 2, 2);
