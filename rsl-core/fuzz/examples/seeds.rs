@@ -18,17 +18,28 @@ fn main() -> Result<()> {
     let repository = here.join("../..");
     let golden =
         std::env::var_os("RSL_GOLDEN_DIR").map_or_else(|| repository.join("../shared/golden"), PathBuf::from);
-    let mut messages = Vec::new();
+    // The examples of wire.md are messages, those of storage.md whole files.
+    let (mut messages, mut logs, mut checkpoints) = (Vec::new(), Vec::new(), Vec::new());
     for line in fs::read_to_string(repository.join("docs/spec/tools/vectors.txt"))?.lines() {
-        if let Some((_, hex)) = line.split_once(' ') {
-            messages.push(hex::decode(hex.trim())?);
+        if let Some((name, hex)) = line.split_once(' ') {
+            let bytes = hex::decode(hex.trim())?;
+            if name.starts_with("W-") {
+                messages.push(bytes);
+            } else {
+                logs.push(bytes.clone());
+                checkpoints.push(bytes);
+            }
         }
     }
     let mut streams = Vec::new();
     if golden.is_dir() {
         messages.extend(vectors(&golden.join("messages"))?);
         messages.extend(malformed(&golden.join("malformed.jsonl"))?);
-        streams.extend(captured(&golden.join("captures"))?);
+        streams.extend(files(&golden.join("captures"), "bin")?);
+        for folder in ["disk", "corruption", "codex_edges"] {
+            logs.extend(files(&golden.join(folder), "log")?);
+            checkpoints.extend(files(&golden.join(folder), "codex")?);
+        }
     } else {
         println!("no golden data: only the worked examples");
     }
@@ -36,11 +47,16 @@ fn main() -> Result<()> {
         streams.push(encode_packet(message)?.to_vec());
     }
     messages.retain(|seed| seed.len() <= LONGEST);
-    // The first byte is the size of the pieces; an odd one makes the target set the checksums right.
-    let with_size = |(stream, size): (&Vec<u8>, u8)| [&[size], &stream[..stream.len().min(LONGEST)]].concat();
-    let streams: Vec<Vec<u8>> = streams.iter().zip([96, 97].into_iter().cycle()).map(with_size).collect();
     write(&here.join("corpus/message"), &messages)?;
-    write(&here.join("corpus/packet"), &streams)
+    // The first byte of the others makes the target set checksums right when it is odd; for packets it is the size
+    // of the pieces in which they arrive.
+    for (target, seeds) in [("packet", streams), ("log", logs), ("checkpoint", checkpoints)] {
+        let marked = seeds.iter().zip([96, 97].into_iter().cycle());
+        let seeds: Vec<Vec<u8>> =
+            marked.map(|(seed, mark)| [&[mark], &seed[..seed.len().min(LONGEST)]].concat()).collect();
+        write(&here.join("corpus").join(target), &seeds)?;
+    }
+    Ok(())
 }
 
 fn write(dir: &Path, seeds: &[Vec<u8>]) -> Result<()> {
@@ -77,14 +93,14 @@ fn malformed(file: &Path) -> Result<Vec<Vec<u8>>> {
     Ok(found)
 }
 
-/// All streams below a folder.
-fn captured(dir: &Path) -> Result<Vec<Vec<u8>>> {
+/// The content of all files below a folder whose names end in `.extension`.
+fn files(dir: &Path, extension: &str) -> Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         if path.is_dir() {
-            found.extend(captured(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "bin") {
+            found.extend(files(&path, extension)?);
+        } else if path.extension().is_some_and(|found| found == extension) {
             found.push(fs::read(path)?);
         }
     }
