@@ -118,6 +118,11 @@ impl Connection {
         self.decoder.buffered()
     }
 
+    /// Takes larger packets from now on.
+    pub(super) fn raise_limit(&mut self, limit: u64) {
+        self.decoder.raise_limit(limit);
+    }
+
     /// No delay, keep-alive, linger.
     #[cfg(test)]
     pub(super) fn socket_options(&self) -> (bool, bool, Option<std::time::Duration>) {

@@ -145,6 +145,16 @@ impl PacketService {
         self.forget_unused();
     }
 
+    /// Takes packets of up to `limit` bytes on all connections from now on; a smaller limit than before changes nothing.
+    /// For a replica whose log holds a vote above the configured limit: promises that carry it must get through
+    /// (decision 19) [HARD-558].
+    pub fn raise_limit(&mut self, limit: u64) {
+        self.settings.packet_limit = self.settings.packet_limit.max(limit);
+        let inbound = self.inbound.values_mut().map(|inbound| &mut inbound.connection);
+        let outbound = self.outbound.values_mut().filter_map(|outbound| outbound.connection.as_mut());
+        inbound.chain(outbound).for_each(|connection| connection.raise_limit(limit));
+    }
+
     /// The links to the peers, in the order of the configuration.
     #[must_use]
     pub fn links(&self) -> Vec<PeerLink> {

@@ -73,6 +73,11 @@ impl PacketDecoder {
         PacketDecoder { limit, buffer: BytesMut::new(), failed: None }
     }
 
+    /// From now on packets of up to `limit` bytes are taken; a smaller limit than before changes nothing.
+    pub fn raise_limit(&mut self, limit: u64) {
+        self.limit = self.limit.max(limit);
+    }
+
     /// Adds received bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
         if self.failed.is_none() {

@@ -123,6 +123,27 @@ fn limits_count_the_whole_packet() {
     assert_eq!(host.decrees(0), [1, 2]);
 }
 
+/// [HARD-558]: the limit can be raised for a vote that is in the log already, on old and new connections; it is never
+/// lowered.
+#[test]
+fn the_limit_can_be_raised() {
+    let mut settings = NetSettings::new(SocketAddrV4::new(ip(43), 0));
+    let size = packet(&vote(1, 1000)).len() as u64;
+    settings.packet_limit = size;
+    let mut host = Host::with(settings);
+    let mut old = client(&host);
+    host.until("the connection", |host| host.net.stats().inbound == 1);
+    host.net.raise_limit(size + 1000);
+    host.net.raise_limit(size);
+    old.write_all(&packet(&vote(1, 2000))).unwrap();
+    assert_eq!(host.decrees(1), [1]);
+    let mut new = client(&host);
+    new.write_all(&packet(&vote(2, 2000))).unwrap();
+    assert_eq!(host.decrees(2), [1, 2]);
+    new.write_all(&packet(&vote(3, 2001))).unwrap();
+    assert!(is_closed(&mut host, &mut new));
+}
+
 /// [HARD-19]: while accepting fails it is tried again after a pause, without spinning.
 #[test]
 fn accepting_is_not_tried_without_pause() {

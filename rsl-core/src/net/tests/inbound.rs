@@ -146,6 +146,24 @@ fn a_half_close_closes_both_directions() {
     assert!(rest.len() < 3 * BIG, "{ended:?}");
 }
 
+/// [WIRE-17]: the end is noticed although it arrived together with the last bytes, and those are processed.
+#[test]
+fn an_end_behind_the_last_bytes_is_noticed() {
+    let mut host = Host::start(ip(24));
+    let mut early = client(&host);
+    early.write_all(&packet(&query(1))).unwrap();
+    drop(early);
+    host.until("the end", |host| host.net.stats().accepted == 1 && host.net.stats().inbound == 0);
+    assert_eq!(host.decrees(1), [1]);
+    let mut late = client(&host);
+    host.until("the connection", |host| host.net.stats().inbound == 1);
+    host.run(QUIET);
+    late.write_all(&packet(&query(2))).unwrap();
+    drop(late);
+    host.until("the end", |host| host.net.stats().inbound == 0);
+    assert_eq!(host.decrees(2), [1, 2]);
+}
+
 /// [WIRE-8] [WIRE-9] [PROTO-38]: an answer takes the connection of the question, and is dropped when that is gone,
 /// although another connection of the same host is open.
 #[test]
