@@ -46,7 +46,10 @@ impl Replica {
         let path = data_directory(config.working_dir(), setup.node.id, config.member_id_in_working_dir())?;
         let directory = Directory::open(Arc::new(OsDisk), &path)?;
         let restored = restore_state(&setup, &shared, &*machine, &directory)?;
-        let net = listen(&setup)?;
+        let mut net = listen(&setup)?;
+        // A vote above the limit may be in the log: promises that carry it, and its re-proposal, have to get through
+        // (decision 19).
+        net.raise_limit(restored.recovered.accepted.encoded().len() as u64 + 1024);
 
         let checkpoint = restored.recovered.checkpoint.map(|info| info.decree);
         let settings = FileSettings {
