@@ -50,7 +50,14 @@ fn main() -> Result<()> {
     write(&here.join("corpus/message"), &messages)?;
     // The first byte of the others makes the target set checksums right when it is odd; for packets it is the size
     // of the pieces in which they arrive.
-    for (target, seeds) in [("packet", streams), ("log", logs), ("checkpoint", checkpoints)] {
+    let (restarts, copies) = (logs.clone(), checkpoints.clone());
+    for (target, seeds) in [
+        ("packet", streams),
+        ("log", logs),
+        ("checkpoint", checkpoints),
+        ("restart", restarts),
+        ("copy", copies),
+    ] {
         let marked = seeds.iter().zip([96, 97].into_iter().cycle());
         let seeds: Vec<Vec<u8>> =
             marked.map(|(seed, mark)| [&[mark], &seed[..seed.len().min(LONGEST)]].concat()).collect();

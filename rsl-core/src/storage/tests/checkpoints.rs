@@ -20,8 +20,8 @@ fn pattern(length: usize) -> Vec<u8> {
     (0..=250).cycle().take(length).collect()
 }
 
-/// [STOR-39] [STOR-41] [STOR-42] [STOR-43] [STOR-44] [STOR-45] [STOR-47] [STOR-76] [STOR-78]: state of any length comes
-/// back, in every version, and the file has the size of the table.
+/// [STOR-39] [STOR-41] [STOR-42] [STOR-43] [STOR-44] [STOR-45] [STOR-47] [STOR-76] [STOR-78] [STOR-79]: state of any
+/// length comes back, in every version, and the file has exactly the size of the table.
 #[test]
 fn states_of_edge_lengths_come_back() {
     for version in ProtocolVersion::ALL {
@@ -44,6 +44,53 @@ fn states_of_edge_lengths_come_back() {
             assert!(found == state, "v{version}, {length}");
         }
     }
+}
+
+/// [STOR-41] [STOR-47]: a version 4 file may have a raw body, as one migrated from version 3 has: then its size is not
+/// looked at, whatever the header says.
+#[test]
+fn newer_versions_may_have_raw_bodies() {
+    let (disk, bytes) = saved(ProtocolVersion::V4, b"");
+    let mut header = CheckpointHeader::decode(&bytes.into()).unwrap();
+    header.block_size = 0;
+    let state = pattern(700);
+    for size in [0, 1724, 5] {
+        header.size = size;
+        disk.put(&path("3.codex"), &[&header.encode().unwrap()[..], &state].concat());
+        let mut found = Vec::new();
+        CheckpointReader::open(&disk, &path("3.codex")).unwrap().read_to_end(&mut found).unwrap();
+        assert_eq!(found, state);
+    }
+    let bytes = disk.get(&path("3.codex")).unwrap();
+    let (copied, result) = copy(&bytes, request(bytes.len() as u64, Ballot::EMPTY));
+    assert!(result.is_ok());
+    assert_eq!(copied.get(&path("3.codex")), Some(bytes));
+}
+
+/// [STOR-48]: a checkpoint at N is saved with the vote of N + 1 and no other; a request that names none takes the head
+/// of the execution queue.
+#[test]
+fn the_next_vote_is_the_next() {
+    let disk = disk();
+    let directory = open(&disk);
+    for next in [2, 3, 5] {
+        let new = new_checkpoint(3, vote_of(ProtocolVersion::V4, next, 1), ballot(1));
+        let error = save(&directory, new, b"state").unwrap_err();
+        assert!(matches!(error, PublishError::Verify(CheckpointError::NextVote { .. })), "{error}");
+    }
+    assert_eq!(names(&disk), [""; 0]);
+    let head = vote_of(ProtocolVersion::V4, 4, 1);
+    let named = vote_of(ProtocolVersion::V4, 4, 2);
+    let mut request = crate::engine::SaveRequest {
+        at: Decree(3),
+        next_vote: None,
+        promised: ballot(2),
+        version: ProtocolVersion::V4,
+        configuration: Configuration::empty(1),
+    };
+    assert_eq!(NewCheckpoint::from_request(&request, &head, member("1")).next_vote, head);
+    request.next_vote = Some(named.clone());
+    assert_eq!(NewCheckpoint::from_request(&request, &head, member("1")).next_vote, named);
 }
 
 /// [STOR-46] [STOR-75]: a damaged block fails the read of that block, not the ones before; opening does not look.
