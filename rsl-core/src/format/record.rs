@@ -120,10 +120,12 @@ impl Record {
     /// As [`Record::encode`]; `out` is unchanged then.
     pub fn append_to(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let message = self.encode()?;
-        let end = out.len() as u64 + round_to_page(message.len() as u64);
-        out.extend_from_slice(&message);
         // Fits: the bytes are in memory.
-        out.resize(usize::try_from(end).unwrap_or(usize::MAX), 0);
+        let end =
+            usize::try_from(out.len() as u64 + round_to_page(message.len() as u64)).unwrap_or(usize::MAX);
+        out.reserve(end - out.len());
+        out.extend_from_slice(&message);
+        out.resize(end, 0);
         Ok(())
     }
 

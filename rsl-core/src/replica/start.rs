@@ -21,7 +21,7 @@ use crate::net::learn::{LearnServer, LearnSettings, LearnTimeouts};
 use crate::net::{BindRetry, NetSettings, PacketService};
 use crate::storage::{
     CheckpointReader, Directory, OsDisk, RestoreReason, RestoreSettings, RestoreTarget, Restored, Retention,
-    SaveAnswer, data_directory, restore,
+    SaveAnswer, restore,
 };
 use crate::types::{Configuration, Decree};
 use crate::wire::Vote;
@@ -43,8 +43,8 @@ impl Replica {
         machine.attach(&replica);
 
         let config = &setup.config;
-        let path = data_directory(config.working_dir(), setup.node.id, config.member_id_in_working_dir())?;
-        let directory = Directory::open(Arc::new(OsDisk), &path)?;
+        let (working, add_member_id) = (config.working_dir(), config.member_id_in_working_dir());
+        let directory = Directory::open_for(Arc::new(OsDisk), working, setup.node.id, add_member_id)?;
         let restored = restore_state(&setup, &shared, &*machine, &directory)?;
         let mut net = listen(&setup)?;
         // A vote above the limit may be in the log: promises that carry it, and its re-proposal, have to get through

@@ -60,6 +60,14 @@ fn is_component(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(forbidden)
 }
 
+/// Creates a directory unless it is there; its parent must be.
+fn create_leaf(disk: &dyn Disk, path: &Path) -> Result<(), DirectoryError> {
+    if disk.list(path).is_ok() {
+        return Ok(());
+    }
+    disk.create_dir(path).map_err(|source| DirectoryError::Io { path: path.to_owned(), source })
+}
+
 /// A data directory in use: created where missing, locked, with an empty `Temp`.
 pub struct Directory {
     pub(super) disk: Arc<dyn Disk>,
@@ -76,8 +84,24 @@ impl std::fmt::Debug for Directory {
 }
 
 impl Directory {
-    /// Opens `path`: creates it, its parent and `Temp` where they are missing (but not the parent's parent), takes the
-    /// lock, and deletes the files in `Temp` [STOR-2] [STOR-3].
+    /// Opens the data directory of a member [STOR-1]: `working` and the member's sub-directory are created where they
+    /// are missing, but not what `working` is in [STOR-2].
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when the member id is no single path component [HARD-62].
+    pub fn open_for(
+        disk: Arc<dyn Disk>,
+        working: &Path,
+        member: MemberId,
+        add_member_id: bool,
+    ) -> Result<Directory, DirectoryError> {
+        let path = data_directory(working, member, add_member_id)?;
+        create_leaf(&*disk, working)?;
+        Directory::open(disk, &path)
+    }
+
+    /// Opens `path`: creates it and `Temp` where they are missing, takes the lock, and deletes the files in `Temp`
+    /// [STOR-2] [STOR-3].
     ///
     /// # Errors
     /// When another replica uses it, or the disk fails.
@@ -86,16 +110,10 @@ impl Directory {
             let path = path.to_owned();
             move |source| DirectoryError::Io { path, source }
         };
-        if disk.list(path).is_err() {
-            let working = path.parent().filter(|working| !working.as_os_str().is_empty());
-            if let Some(working) = working.filter(|working| disk.list(working).is_err()) {
-                disk.create_dir(working).map_err(failed(working))?;
-            }
-            disk.create_dir(path).map_err(failed(path))?;
-        }
+        create_leaf(&*disk, path)?;
         let lock = disk.lock(path)?;
         let temp = path.join(TEMP_DIRECTORY);
-        disk.create_dir(&temp).map_err(failed(&temp))?;
+        create_leaf(&*disk, &temp)?;
         for entry in disk.list(&temp).map_err(failed(&temp))? {
             if entry.is_file {
                 let file = temp.join(&entry.name);

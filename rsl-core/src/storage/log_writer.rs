@@ -30,11 +30,16 @@ pub struct LogWriter {
     /// End of the durable records in `file`: a multiple of 512 [STOR-81].
     end: u64,
     pending: Vec<Batch>,
+    /// An empty buffer for the next batch.
+    spare: Vec<u8>,
     failed: Option<LogWriteError>,
 }
 
+/// Longer buffers are given back after a flush.
+const KEPT_BUFFER: usize = 1024 * 1024;
+
 /// Records that go to one file with one write.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Batch {
     /// The file to start with them.
     new_log: Option<Decree>,
@@ -64,6 +69,7 @@ impl LogWriter {
             name: newest.name,
             end: newest.end,
             pending: Vec::new(),
+            spare: Vec::new(),
             failed: None,
         }
     }
@@ -88,7 +94,8 @@ impl LogWriter {
             return Err(error.clone());
         }
         if self.pending.is_empty() || new_log.is_some() {
-            self.pending.push(Batch { new_log, ..Batch::default() });
+            let bytes = std::mem::take(&mut self.spare);
+            self.pending.push(Batch { new_log, bytes, votes: Vec::new() });
         }
         let Some(batch) = self.pending.last_mut() else { return Ok(()) };
         let offset = batch.bytes.len() as u64;
@@ -115,6 +122,10 @@ impl LogWriter {
             let name = batch.new_log.unwrap_or(self.name);
             if let Err(error) = self.write(&mut batch) {
                 return Err(self.fail(name, &error));
+            }
+            if batch.bytes.capacity() <= KEPT_BUFFER {
+                batch.bytes.clear();
+                self.spare = batch.bytes;
             }
         }
         Ok(())

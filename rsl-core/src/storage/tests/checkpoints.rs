@@ -419,19 +419,28 @@ fn the_data_directory() {
     }
 }
 
-/// [STOR-2] [STOR-3]: directories are created, but no parents; files in `Temp` go, its sub-directories stay.
+/// [STOR-2] [STOR-3]: directories are created, but not what the working directory is in; files in `Temp` go, its
+/// sub-directories stay.
 #[test]
 fn opening_prepares_the_directory() {
     let disk = MemDisk::with_directory(Path::new("/srv"));
-    let data = Path::new("/srv/work/alpha");
-    drop(Directory::open(Arc::new(disk.clone()), data).unwrap());
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let open = |working: &str, add| {
+        Directory::open_for(Arc::clone(&shared), Path::new(working), member("alpha"), add)
+            .map(|directory| directory.path().to_owned())
+    };
+    let data = PathBuf::from("/srv/work/alpha");
+    assert_eq!(open("/srv/work", true).unwrap(), data);
+    assert_eq!(open("/srv/other", false).unwrap(), Path::new("/srv/other"));
     disk.create_dir(&data.join("Temp/kept")).unwrap();
     disk.put(&data.join("Temp/Cod1.tmp"), b"left over");
     disk.put(&data.join("Temp/kept/file"), b"kept");
-    drop(Directory::open(Arc::new(disk.clone()), data).unwrap());
+    assert_eq!(open("/srv/work", true).unwrap(), data);
     assert_eq!(disk.paths(), [data.join("Temp/kept/file")]);
-    let missing = Directory::open(Arc::new(disk), Path::new("/srv/no/such/work/alpha"));
-    assert!(matches!(missing, Err(DirectoryError::Io { .. })));
+    for add in [true, false] {
+        let missing = open("/srv/no/work", add);
+        assert!(matches!(missing, Err(DirectoryError::Io { .. })));
+    }
 }
 
 /// Decision 26: a second replica is refused and told who works there; the names match neither pattern.

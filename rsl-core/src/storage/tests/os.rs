@@ -90,7 +90,7 @@ fn a_replica_restarts_on_real_files() {
     let scratch = Scratch::new();
     let working = scratch.0.join("work");
     let data = data_directory(&working, member("1"), true).unwrap();
-    let open = || Directory::open(Arc::new(OsDisk), &data).unwrap();
+    let open = || Directory::open_for(Arc::new(OsDisk), &working, member("1"), true).unwrap();
     {
         let directory = open();
         let mut restored = restore(&directory, &settings(), &mut App::default()).unwrap();
