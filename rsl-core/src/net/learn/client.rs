@@ -8,7 +8,13 @@ use std::time::Duration;
 use bytes::BytesMut;
 use parking_lot::Mutex;
 
+use super::pace::Pace;
 use crate::wire::{DecodeError, EncodeError, Message, PREFIX_SIZE, StatusResponse, learn};
+
+/// An answer may take this long, and the time of the bytes received at [`MIN_RATE`] [HARD-364].
+const GRACE: Duration = Duration::from_secs(60);
+/// In bytes per second; far below what a link between replicas has.
+const MIN_RATE: u64 = 4 * 1024;
 
 /// The timeouts of a learn client. Zero is read as one millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +114,8 @@ impl LearnCanceller {
 pub struct LearnStream {
     stream: TcpStream,
     canceller: LearnCanceller,
+    pub(super) pace: Pace,
+    received: u64,
 }
 
 impl Read for LearnStream {
@@ -119,7 +127,14 @@ impl Read for LearnStream {
                 io::ErrorKind::TimedOut,
                 "nothing was received within the receive timeout",
             )),
-            result => result,
+            Ok(count) => {
+                self.received += count as u64;
+                if count > 0 && !self.pace.allows(self.received) {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the server is too slow"));
+                }
+                Ok(count)
+            }
+            Err(error) => Err(error),
         }
     }
 }
@@ -144,7 +159,8 @@ pub fn open(
         stream.set_read_timeout(Some(at_least_a_moment(timeouts.receive)))?;
         canceller.watch(&stream)?;
         stream.write_all(&request)?;
-        Ok(LearnStream { stream, canceller: canceller.clone() })
+        let pace = Pace::new(GRACE, MIN_RATE);
+        Ok(LearnStream { stream, canceller: canceller.clone(), pace, received: 0 })
     };
     connect().map_err(|error| LearnError::Io { server, error })
 }

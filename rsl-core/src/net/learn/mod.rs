@@ -7,9 +7,11 @@
 //! |---|---|
 //! | `server.rs` | [`LearnServer`]: answers StatusQuery, FetchVotes and FetchCheckpoint from a [`LearnSource`] |
 //! | `client.rs` | [`open`] a stream, ask for a [`status`], cancel |
+//! | `pace.rs` | how long a transfer may take |
 //! | `votes.rs` | [`VoteStream`]: log records out of a FetchVotes answer |
 
 mod client;
+mod pace;
 mod server;
 mod votes;
 

@@ -15,6 +15,7 @@ use mio::{Events, Interest, Poll, Token};
 use parking_lot::{Condvar, Mutex};
 
 use super::client::at_least_a_moment;
+use super::pace::Pace;
 use crate::net::connection::ipv4;
 use crate::net::socket::{self, BindRetry, Service};
 use crate::types::Decree;
@@ -44,10 +45,10 @@ pub struct LearnSettings {
     pub send_timeout: Duration,
     /// Connections served at a time, each by a thread; more wait in the backlog [HARD-18].
     pub max_connections: usize,
-    /// A transfer may take `grace` plus its size at this rate, in bytes per second [HARD-18].
-    pub min_rate: u64,
-    /// See `min_rate`.
+    /// A transfer may take this time, and that of the bytes sent at `min_rate` [HARD-18].
     pub grace: Duration,
+    /// In bytes per second: below what any link between replicas has.
+    pub min_rate: u64,
 }
 
 impl LearnSettings {
@@ -60,8 +61,8 @@ impl LearnSettings {
             receive_timeout: Duration::from_secs(5),
             send_timeout: Duration::from_secs(5),
             max_connections: 32,
-            min_rate: 64 * 1024,
             grace: Duration::from_secs(60),
+            min_rate: 16 * 1024,
         }
     }
 }
@@ -314,11 +315,10 @@ fn answer(
         | Message::Bootstrap(_) => Vec::new(),
     };
     let size = segments.iter().map(|segment| segment.length).fold(0, u64::saturating_add);
-    let allowed = settings.grace.saturating_add(Duration::from_secs(size / settings.min_rate.max(1)));
-    let started = Instant::now();
-    let mut chunk = Vec::new();
+    let pace = Pace::new(settings.grace, settings.min_rate);
+    let mut sent = 0;
     for segment in segments {
-        send_segment(&mut stream, segment, &mut chunk, || started.elapsed() < allowed)?;
+        send_segment(&mut stream, segment, pace, &mut sent)?;
     }
     tracing::info!(%remote, request = ?message.id(), decree = message.header().decree.0, size, "learn request served");
     stream.shutdown(Shutdown::Write)
@@ -356,23 +356,22 @@ fn receive(stream: &mut TcpStream, buffer: &mut [u8], end: Instant, timeout: Dur
     Ok(())
 }
 
-/// Sends a part of a file in chunks while `in_time` says so. A file that has become shorter ends the answer.
-fn send_segment(
-    stream: &mut TcpStream,
-    mut segment: Segment,
-    chunk: &mut Vec<u8>,
-    in_time: impl Fn() -> bool,
-) -> io::Result<()> {
+/// Sends a part of a file in chunks as long as `pace` allows. A file that has become shorter ends the answer.
+fn send_segment(stream: &mut TcpStream, mut segment: Segment, pace: Pace, sent: &mut u64) -> io::Result<()> {
     segment.file.seek(SeekFrom::Start(segment.offset))?;
     let mut left = segment.length;
+    let mut chunk = vec![0; usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK))];
     while left > 0 {
-        if !in_time() {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "the transfer takes too long"));
+        if !pace.allows(*sent) {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the receiver is too slow"));
         }
-        chunk.resize(usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK)), 0);
-        segment.file.read_exact(chunk)?;
-        stream.write_all(chunk)?;
+        if let Ok(left) = usize::try_from(left) {
+            chunk.truncate(left);
+        }
+        segment.file.read_exact(&mut chunk)?;
+        stream.write_all(&chunk)?;
         left -= chunk.len() as u64;
+        *sent += chunk.len() as u64;
     }
     Ok(())
 }

@@ -351,6 +351,29 @@ fn clients_do_not_wait_for_ever() {
     thread.join().unwrap();
 }
 
+/// [HARD-364]: a server that sends a byte now and then is given up, although each read makes progress; one that is
+/// fast enough is not.
+#[test]
+fn a_dripping_server_is_given_up() {
+    let (address, thread) = fake(|mut stream| {
+        while stream.write_all(&[1]).is_ok() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let request = Message::FetchVotes(header(1));
+    let mut stream = open(address, &request, timeouts(), &LearnCanceller::default()).unwrap();
+    stream.pace = pace::Pace::new(Duration::from_millis(100), 1000);
+    let started = Instant::now();
+    let error = io::copy(&mut stream, &mut io::sink()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert!(started.elapsed() < PATIENCE);
+    drop(stream);
+    thread.join().unwrap();
+
+    let pace = pace::Pace::new(Duration::ZERO, 1000);
+    assert!(!pace.allows(999) && pace.allows(10_000));
+}
+
 /// [HARD-17]: an answer to a StatusQuery that is none is an error, whatever it is.
 #[test]
 fn bad_status_answers_are_errors() {
