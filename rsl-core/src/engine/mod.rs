@@ -20,12 +20,13 @@ mod proposer;
 mod receive;
 mod recovered;
 mod settings;
+mod status;
 mod vote_cache;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::core::{Engine, PeerVote, Role, Status};
+pub use self::core::{Engine, Role};
 pub use effect::{
     AbortReason, AppendSeq, Apply, BootstrapResult, BootstrapToken, ChangeToken, Destination, Effect,
     FetchId, FetchKind, Question, QuestionId, Report, RequestToken, SaveRequest, StopReason,
@@ -37,3 +38,4 @@ pub use outbox::Outbox;
 pub use prng::Prng;
 pub use recovered::{CheckpointInfo, LogFileInfo, Recovered};
 pub use settings::Settings;
+pub use status::{PeerVote, Status};

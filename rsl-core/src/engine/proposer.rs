@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::core::{Engine, PeerVote, RESEND_INTERVAL, Role};
+use super::core::{Engine, RESEND_INTERVAL, Role};
 use super::effect::{AppendSeq, Apply, ChangeToken, Destination, Effect, Report, RequestToken};
+use super::status::PeerVote;
 use super::{AbortReason, Request, StopReason};
 use crate::types::{Instant, MemberSet, ProtocolVersion};
 use crate::wire::{Header, Message, Prepare, Vote, VoteContent};

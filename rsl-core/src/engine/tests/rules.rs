@@ -498,3 +498,48 @@ fn a_ballot_proposes_an_interval() {
         .collect();
     assert_eq!(proposed, [5, 6, 7, 8, 9]);
 }
+
+/// [WIRE-77] [WIRE-107] [PROTO-31]: what each message this replica originates says of it: own id, decree, configuration and
+/// ballot, in the version it speaks.
+#[test]
+fn headers_follow_the_table() {
+    let mut bench = Bench::secondary(at(5, 3, 2), ballot(4, 3));
+    let said = |bench: &mut Bench| {
+        let (_, message) = bench.sent.pop().unwrap();
+        let header = *message.header();
+        assert_eq!(
+            (header.member, header.version),
+            (id(1), crate::types::ProtocolVersion::V6),
+            "{message:?}"
+        );
+        (format!("{:?}", message.id()), header.position(), header.configuration, header.checksum)
+    };
+    let one = |name: &str, position| (name.to_owned(), position, 1, 0);
+    bench.receive(2, Message::StatusQuery(header(at(1, 1, 2), 2)));
+    assert_eq!(said(&mut bench), one("StatusResponse", at(5, 3, 2)));
+    bench.receive(2, Message::Vote(vote(at(5, 3, 2), 2, "held")));
+    assert_eq!(said(&mut bench), one("NotAccepted", at(5, 4, 3)));
+    bench.receive(3, Message::Vote(vote(at(5, 4, 3), 3, "held")));
+    assert_eq!(said(&mut bench), one("VoteAccepted", at(5, 4, 3)));
+    bench.receive(3, prepare(at(6, 5, 3), 3));
+    let query = bench.sent.pop().unwrap().1;
+    assert_eq!(query.header().position(), at(5, 4, 3), "a round follows");
+    assert_eq!(said(&mut bench), one("PrepareAccepted", at(6, 5, 3)));
+    bench.receive(2, Message::NotAccepted(Header { configuration: 7, ..header(at(1, 1, 2), 2) }));
+    let none = Position::new(Decree::ZERO, Ballot::EMPTY);
+    assert_eq!(said(&mut bench), ("JoinRequest".to_owned(), none, 7, 0));
+    bench.receive(2, Message::NotAccepted(Header { configuration: 0, ..header(at(1, 1, 2), 2) }));
+    assert_eq!(said(&mut bench), ("DefunctConfiguration".to_owned(), none, 0, 0));
+}
+
+/// [WIRE-110] [XFER-49] [PROTO-43]: after a restart the configured version counts again, until a newer vote passes.
+#[test]
+fn a_restart_speaks_the_configured_version() {
+    let old = Settings { version: crate::types::ProtocolVersion::V4, ..settings(1) };
+    let mut bench = Bench::secondary_with(old, at(5, 2, 2), ballot(2, 2));
+    let version = |bench: &Bench| bench.engine.status().version.number();
+    assert_eq!(version(&bench), 4, "the vote of version 6 in the log has not passed");
+    bench.receive(2, Message::Vote(vote(at(6, 2, 2), 2, "x")));
+    assert_eq!(version(&bench), 6);
+    assert_eq!(bench.sent.last().unwrap().1.header().version.number(), 6, "raised before the answer");
+}
