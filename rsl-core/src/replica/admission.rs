@@ -211,7 +211,7 @@ mod tests {
         assert!(!admission.is_open());
     }
 
-    /// [HARD-555] [HARD-558] [HARD-560] Empty requests, and requests whose vote would not fit a promise.
+    /// [HARD-3] [HARD-555] [HARD-558] [HARD-560] Empty requests, and requests whose vote would not fit a promise.
     #[test]
     fn unusable_requests_are_refused() {
         let admission = admission();

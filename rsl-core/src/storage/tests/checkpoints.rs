@@ -299,7 +299,7 @@ fn undefined_header_bytes_are_zeroed() {
     assert_eq!(disk.get(&path("3.codex")), Some(bytes));
 }
 
-/// [WIRE-42] [HARD-45] [HARD-46] [HARD-47] [HARD-361] [HARD-38]: what is not exactly the checkpoint that was asked for is
+/// [WIRE-42] [HARD-22] [HARD-45] [HARD-46] [HARD-47] [HARD-361] [HARD-38]: what is not exactly the checkpoint that was asked for is
 /// discarded, and the replica goes on.
 #[test]
 fn copies_are_verified() {
