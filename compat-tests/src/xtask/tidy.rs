@@ -4,6 +4,7 @@
 //! 2. A file over 600 lines says why in a comment that begins with `Long file:`; 1,000 lines are too many.
 //! 3. Modules use only what the layering of docs/ARCHITECTURE.md allows. Test code is not bound by it.
 //! 4. No file names a directory of somebody's machine.
+//! 5. Relative links between documents lead somewhere, and the service in the README is the example that is compiled.
 
 use std::fmt;
 
@@ -46,6 +47,12 @@ fn check(sources: &[Source]) -> Result<Vec<Finding>> {
     for source in sources {
         let mut add = |line, what: String| findings.push(Finding { path: source.path.clone(), line, what });
         machine_paths(source, &mut add);
+        if source.path.ends_with(".md") {
+            links(source, sources, &mut add);
+        }
+        if source.path == "README.md" {
+            service(source, sources, &mut add);
+        }
         if source.path.ends_with(".rs") {
             first_line(source, &mut add);
             length(source, &mut add);
@@ -89,6 +96,50 @@ fn machine_paths(source: &Source, add: &mut dyn FnMut(usize, String)) {
                 }
             }
         }
+    }
+}
+
+/// Every `](path)` names a file or directory beside the document.
+fn links(source: &Source, all: &[Source], add: &mut dyn FnMut(usize, String)) {
+    let folder = source.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    for (index, line) in source.text.lines().enumerate() {
+        for target in
+            line.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target)
+        {
+            let target = target.split('#').next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") || target.contains(' ') {
+                continue;
+            }
+            let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+            for part in target.trim_end_matches('/').split('/') {
+                match part {
+                    "." => {}
+                    ".." => drop(parts.pop()),
+                    name => parts.push(name),
+                }
+            }
+            let path = parts.join("/");
+            let below = format!("{path}/");
+            if !all.iter().any(|file| file.path == path || file.path.starts_with(&below)) {
+                add(index + 1, format!("the link {target} leads nowhere"));
+            }
+        }
+    }
+}
+
+const EXAMPLE: &str = "rsl-core/examples/counter.rs";
+
+/// The Rust code of the README is the example, without its header.
+fn service(readme: &Source, all: &[Source], add: &mut dyn FnMut(usize, String)) {
+    let code = readme
+        .text
+        .split_once("```rust\n")
+        .and_then(|(_, rest)| rest.split_once("```"))
+        .map(|(code, _)| code);
+    let example = all.iter().find(|file| file.path == EXAMPLE);
+    let compiled = example.and_then(|file| file.text.split_once("\n\n")).map(|(_, code)| code);
+    if code.is_none() || code != compiled {
+        add(1, format!("the Rust code differs from {EXAMPLE}"));
     }
 }
 
@@ -329,6 +380,16 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_shows_the_example() {
+        let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+        let example = file(EXAMPLE, "//! Header.\n\nfn main() {}\n");
+        let good = file("README.md", "words\n```rust\nfn main() {}\n```\n");
+        let bad = file("README.md", "words\n```rust\nfn main() { }\n```\n");
+        assert_eq!(check(&[example, good]).unwrap().len(), 0);
+        assert_eq!(check(&[bad]).unwrap().len(), 1);
+    }
+
+    #[test]
     fn headers_lengths_and_machine_paths() {
         assert_eq!(findings("a.rs", "fn main() {}\n").len(), 1);
         let long = format!("//! A.\n{}", "// x\n".repeat(LONG));
@@ -338,6 +399,8 @@ mod tests {
             findings("a.rs", &format!("//! A.\n// Long file: y.\n{}", "// x\n".repeat(TOO_LONG))).len(),
             1
         );
+        let link = "[a](sub/b.md#x) [b](https://x.y) [c](../c.md)\n";
+        assert_eq!(findings("docs/a.md", link).len(), 2);
         let path = format!("see /{}/x\n", "work");
         assert_eq!(findings("a.md", &path).len(), 1);
         assert_eq!(findings("a.md", &path.replace(" /", " target/")), [""; 0]);
