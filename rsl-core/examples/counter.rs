@@ -1,6 +1,6 @@
 //! A replicated counter: `cargo run --example counter -- 1` in one terminal, 2 and 3 in others, then type numbers.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use migration::exec_log::{self, Row};
 use migration::host::Member;
 use migration::host::ports::{self, PortLease};
 use migration::inspect;
 use serde_json::Value;
+
+/// How long to wait for the ports of a set when another demo of the same set runs.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the set starts with.
 pub(crate) struct Start {
@@ -63,7 +67,7 @@ pub(crate) fn prepare(
         // The replicas will use these addresses whatever the command line says.
         (Some((_, members)), _, _) => {
             let leases: Result<Vec<_>, _> =
-                members.iter().map(|member| ports::lease_exactly(member.address.port())).collect();
+                members.iter().map(|member| ports::lease_exactly(member.address.port(), PATIENCE)).collect();
             (members, leases.map_err(|error| error.to_string())?)
         }
         // Addresses of another time and place; only the ids matter.

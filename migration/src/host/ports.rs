@@ -7,6 +7,7 @@
 use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::{Ipv4Addr, TcpListener};
+use std::time::{Duration, Instant};
 
 use super::HostError;
 
@@ -47,9 +48,19 @@ pub fn lease(count: usize) -> Result<Vec<PortLease>, HostError> {
     Ok(leases)
 }
 
-/// Leases exactly the pair that begins at `first`, for example because a replica's files name it.
-pub fn lease_exactly(first: u16) -> Result<PortLease, HostError> {
-    try_lease(first).ok_or_else(|| HostError::Ports(format!("{first} or the port after it is taken")))
+/// Leases exactly the pair that begins at `first`, for example because a replica's files name it; waits as long for
+/// others to give it back.
+pub fn lease_exactly(first: u16, patience: Duration) -> Result<PortLease, HostError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(lease) = try_lease(first) {
+            return Ok(lease);
+        }
+        if Instant::now() >= deadline {
+            return Err(HostError::Ports(format!("{first} or the port after it is taken")));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn try_lease(first: u16) -> Option<PortLease> {
@@ -79,11 +90,11 @@ mod tests {
         ports.dedup();
         assert_eq!(ports.len(), 40);
         let port = leases[0].first();
-        assert!(lease_exactly(port).is_err(), "leased twice");
+        assert!(lease_exactly(port, Duration::ZERO).is_err(), "leased twice");
         drop(leases);
-        let again = lease_exactly(port).unwrap();
+        let again = lease_exactly(port, Duration::ZERO).unwrap();
         drop(again);
         let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1)).unwrap();
-        assert!(lease_exactly(port).is_err(), "somebody listens there");
+        assert!(lease_exactly(port, Duration::ZERO).is_err(), "somebody listens there");
     }
 }
