@@ -41,7 +41,7 @@ fn done(bench: &mut Bench, decree: u64) {
     bench.give(vec![Input::Saved(outcome)]);
 }
 
-/// [SCN-42] [XFER-28] [XFER-29] [XFER-33] [XFER-34] [XFER-41] [XFER-42] [XFER-4]: a full log is left at a new decree, a
+/// [SCN-42] [STOR-23] [STOR-51] [XFER-28] [XFER-29] [XFER-33] [XFER-34] [XFER-41] [XFER-42] [XFER-4]: a full log is left at a new decree, a
 /// checkpoint is saved with the next vote in it, and logs it covers are dropped.
 #[test]
 fn a_secondary_saves_when_its_log_is_full() {
@@ -80,7 +80,7 @@ fn a_save_waits_for_the_next_vote() {
     assert_eq!(saves(&bench)[0].at, Decree(6));
 }
 
-/// [SCN-43] [XFER-30] [XFER-31] [XFER-9] [PROTO-176] [XFER-25]: a primary polls for a checkpoint and copies it in the background.
+/// [SCN-43] [STOR-51] [XFER-30] [XFER-31] [XFER-9] [PROTO-176] [XFER-25]: a primary polls for a checkpoint and copies it in the background.
 #[test]
 fn a_primary_copies_instead_of_saving() {
     let mut bench = Bench::primary(|settings| settings.max_log_len = 1000);
@@ -225,7 +225,7 @@ fn an_election_cancels_automatic_saves_only() {
     }
 }
 
-/// [XFER-32]: time-based checkpoints switch the log when they are due, and only with traffic.
+/// [XFER-32] [STOR-23] [STOR-25]: time-based checkpoints switch the log when they are due, and only with traffic.
 #[test]
 fn checkpoints_are_due_by_time() {
     let timed = Settings { max_checkpoint_interval: Duration::from_secs(100), ..settings(1) };

@@ -146,6 +146,8 @@ pub(super) struct Bench {
     pub(super) reports: Vec<Report>,
     pub(super) cleanups: Vec<Decree>,
     pub(super) new_logs: Vec<Decree>,
+    /// Numbers to be noted as defunct, each with the append it has to wait for.
+    pub(super) defunct: Vec<(u32, Option<AppendSeq>)>,
 }
 
 impl Bench {
@@ -175,6 +177,7 @@ impl Bench {
             reports: Vec::new(),
             cleanups: Vec::new(),
             new_logs: Vec::new(),
+            defunct: Vec::new(),
         };
         bench.give(vec![]);
         bench
@@ -323,7 +326,8 @@ impl Bench {
             }
             Effect::CleanUp { serve_from } => self.cleanups.push(serve_from),
             Effect::Report(report) => self.reports.push(report),
-            Effect::CancelFetch(_) | Effect::PersistDefunct { .. } | Effect::Voted { .. } => {}
+            Effect::PersistDefunct { through, after } => self.defunct.push((through, after)),
+            Effect::CancelFetch(_) | Effect::Voted { .. } => {}
         }
     }
 

@@ -198,7 +198,7 @@ fn the_cache_is_bounded() {
     assert_eq!((bench.engine.role(), bench.engine.status().accepted), (Role::Secondary, at(9, 2, 2)));
 }
 
-/// [SCN-21] [XFER-16] [HARD-377] [WIRE-108] [PROTO-18]: a jump over a ballot we hold is bridged by a copy that nobody hears of.
+/// [SCN-21] [XFER-16] [STOR-16] [HARD-377] [WIRE-108] [PROTO-18]: a jump over a ballot we hold is bridged by a copy that nobody hears of.
 #[test]
 fn a_jump_in_the_ballots_is_bridged() {
     let held = at(5, 2, 2);
@@ -290,7 +290,7 @@ fn an_empty_source_is_remembered() {
     assert_eq!(fetch(&mut bench).unwrap().2, Some(7));
 }
 
-/// [SCN-23] [XFER-24] [XFER-25]: a copied checkpoint replaces the state by a restart.
+/// [SCN-23] [XFER-24] [XFER-25] [STOR-54]: a copied checkpoint replaces the state by a restart.
 #[test]
 fn a_copied_checkpoint_ends_the_replica() {
     let held = at(5, 2, 2);

@@ -6,6 +6,7 @@ mod cluster;
 mod elections;
 mod harness;
 mod learner;
+mod logging;
 mod membership;
 mod proposer;
 mod rules;

@@ -184,7 +184,7 @@ fn the_promise_covers_the_next_vote() {
     assert_eq!(reader.header().promised, ballot(9));
 }
 
-/// [STOR-49] [STOR-50] [HARD-51] [HARD-362] [HARD-381]: the name appears only when everything worked; a failure at any
+/// [STOR-49] [STOR-50] [XFER-37] [HARD-51] [HARD-362] [HARD-381]: the name appears only when everything worked; a failure at any
 /// step leaves nothing, neither under the final name nor in `Temp`.
 #[test]
 fn a_failing_save_leaves_nothing() {
