@@ -325,34 +325,37 @@ impl<'a> Replay<'a> {
         scanner: &mut LogScanner<'_, S>,
         offset: u64,
     ) -> Result<(), RestoreError> {
-        let mut last = self.accepted.position();
-        let mut promised = self.promised;
-        let beyond = |record: &Record| {
-            if !matches!(record, Record::Decision(_)) {
-                promised = promised.max(record.position().ballot);
-            }
-            // Votes go on where the log ends, but for the damaged one: anything else is a request's own bytes.
+        let accepted = self.accepted.position();
+        let (mut last, mut promised, mut found) = (accepted, self.promised, None);
+        let beyond = |at: u64, record: &Record| {
             let position = record.position();
-            let goes_on = position.decree > last.decree && position.decree <= last.decree.next().next();
-            if matches!(record, Record::Vote(_)) && (goes_on || position.is_next(&last)) {
+            // A record takes a page at least: no history gets further than this. Anything else is a request's own bytes.
+            let furthest = accepted.decree.0.saturating_add(1 + (at - offset) / PAGE);
+            if position.decree < accepted.decree || position.decree.0 > furthest {
+                return;
+            }
+            found = Some(position);
+            if !matches!(record, Record::Decision(_)) {
+                promised = promised.max(position.ballot);
+            }
+            if matches!(record, Record::Vote(_)) && position.is_higher(&last) {
                 last = position;
             }
         };
         scanner
             .records_from(offset + PAGE, beyond)
             .map_err(|error| RestoreError::at(path, offset, RestoreReason::Io(error)))?;
-        if last == self.accepted.position() {
-            return Ok(());
-        }
+        let Some(found) = found else { return Ok(()) };
         if self.settings.refuse_damaged_tail {
-            return Err(RestoreError::at(path, offset, RestoreReason::DamagedTail(last)));
+            return Err(RestoreError::at(path, offset, RestoreReason::DamagedTail(found)));
         }
         self.promised = promised;
-        self.relearn = Promise { promised, relearn: self.relearn }
-            .merge(Promise { promised, relearn: Some(last) })
-            .relearn;
+        if last != accepted {
+            let wanted = Promise { promised, relearn: Some(last) };
+            self.relearn = wanted.merge(Promise { promised, relearn: self.relearn }).relearn;
+        }
         self.beyond_torn = true;
-        self.notes.push(Note::VotesBeyondTorn { path: path.to_owned(), offset, last });
+        self.notes.push(Note::RecordsBeyondTorn { path: path.to_owned(), offset, last: found });
         Ok(())
     }
 

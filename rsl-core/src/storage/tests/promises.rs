@@ -201,10 +201,20 @@ fn a_damaged_length_before_whole_records() {
         assert_eq!(noted, round == 0, "the tail is cut at the first start");
         assert_eq!(disk.get(&log_name(0)).unwrap().len(), damaged);
     }
-    // Bytes of a request are no part of the history.
-    let (disk, _) = with(&[vote(40, 9)]);
-    let restored = start(&disk).0.unwrap();
-    assert_eq!((restored.recovered.promised, restored.recovered.relearn), (ballot(1), None));
+    for (records, promised, relearn) in [
+        // A promise alone, and a vote alone.
+        (&[prepare(3, 7)][..], 7, None),
+        (&[vote(4, 1)][..], 1, Some(Position::new(Decree(4), ballot(1)))),
+        // Further than the history can be: bytes of a request.
+        (&[vote(5, 9)][..], 1, None),
+        (&[prepare(6, 9)][..], 1, None),
+        // Older than the history: likewise.
+        (&[vote(1, 9)][..], 1, None),
+    ] {
+        let (disk, _) = with(records);
+        let recovered = start(&disk).0.unwrap().recovered;
+        assert_eq!((recovered.promised, recovered.relearn), (ballot(promised), relearn), "{records:?}");
+    }
 }
 
 /// [HARD-374] [HARD-375]: every other gap is a start failure.
