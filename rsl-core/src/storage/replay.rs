@@ -133,7 +133,7 @@ impl<'a> Replay<'a> {
     ) -> Result<(), RestoreError> {
         self.choose_checkpoint(target)?;
         self.read_logs(target, save_to)?;
-        self.take_next_vote();
+        self.take_next_vote()?;
         self.find_members()?;
         let position = self.accepted.position();
         self.relearn = self.relearn.filter(|wanted| wanted.is_higher(&position));
@@ -563,10 +563,18 @@ impl<'a> Replay<'a> {
     }
 
     /// A checkpoint that is ahead of every log brings the accepted vote with it.
-    fn take_next_vote(&mut self) {
+    fn take_next_vote(&mut self) -> Result<(), RestoreError> {
         if let Some(loaded) = &self.checkpoint
             && loaded.next_vote.decree() > self.accepted.decree()
         {
+            let found = loaded.next_vote.position();
+            // The log of that name goes on [HARD-371]; one that ends elsewhere is not what its name says [STOR-17].
+            let goes_on = self.logs.iter().find(|log| log.indexed.name == found.decree);
+            let last = goes_on.and_then(|log| log.indexed.info().votes).map(|(_, last)| last);
+            if let Some(last) = last.filter(|&last| last != found.decree && !found.decree.follows(last)) {
+                let path = self.path.join(FileName::Log(found.decree).to_string());
+                return Err(RestoreError::new(path, RestoreReason::Gap { expected: last.next(), found }));
+            }
             self.accepted = loaded.next_vote.clone();
             self.ahead = true;
         }
@@ -574,6 +582,7 @@ impl<'a> Replay<'a> {
             self.executed == Decree::ZERO || self.accepted.decree().follows(self.executed),
             "the accepted vote is the one after the executed state"
         );
+        Ok(())
     }
 
     fn find_members(&mut self) -> Result<(), RestoreError> {
