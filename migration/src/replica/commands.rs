@@ -2,25 +2,30 @@
 
 use std::str::SplitAsciiWhitespace;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rsl_core::replica::{Grouping, Refused, Replica};
-use rsl_core::types::Decree;
+use rsl_core::replica::{Cookie, Grouping, Refused, Replica};
+use rsl_core::types::{Decree, MemberSet, Node};
 use serde_json::{Value, json};
 
 use super::load::{Plan, Random, submit};
 use super::machine::HostMachine;
 use super::report;
 use super::state::{PAD_HEAD, SAVE_HEAD};
+use super::to_node;
+use crate::host::Member;
 
 /// How long requests are waited for where the command does not say.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Largest request of `replicate-random`.
 const MAX_RANDOM: usize = 1 << 30;
+
+/// Cookie of the first configuration change.
+const FIRST_CHANGE: u64 = 0x1001;
 
 /// What becomes of a command.
 #[derive(Debug)]
@@ -39,6 +44,8 @@ pub(super) struct Commands {
     replica: Replica,
     machine: Arc<HostMachine>,
     random: Mutex<Random>,
+    /// Configuration changes asked for.
+    changes: AtomicU64,
 }
 
 /// A wrong argument: its text is the answer's error.
@@ -69,6 +76,20 @@ impl Words<'_> {
         self.0.next().map(decode).transpose()
     }
 
+    fn nodes(&mut self) -> Result<Vec<Node>, Failure> {
+        let list = self.0.next().ok_or("the members are missing")?;
+        let members = Member::parse_list(list).map_err(|error| error.to_string())?;
+        members.iter().map(to_node).collect()
+    }
+
+    /// `MEMBERS [COOKIEHEX]`.
+    fn members(&mut self) -> Result<MemberSet, Failure> {
+        let nodes = self.nodes()?;
+        let cookie = self.hex()?.unwrap_or_default();
+        self.end()?;
+        Ok(MemberSet { nodes, cookie })
+    }
+
     fn milliseconds(&mut self) -> Result<Option<Duration>, Failure> {
         Ok(self.optional("the time in milliseconds")?.map(Duration::from_millis))
     }
@@ -78,13 +99,22 @@ impl Words<'_> {
     }
 }
 
+/// The name of a call's result code.
+pub(super) fn rc(result: Result<(), Refused>) -> Value {
+    json!({"rc": result_name(result)})
+}
+
+pub(super) fn result_name(result: Result<(), Refused>) -> &'static str {
+    result.map_or_else(Refused::name, |()| "RSLSuccess")
+}
+
 fn ok() -> Value {
     json!({"ok": true})
 }
 
 impl Commands {
     pub(super) fn new(replica: Replica, machine: Arc<HostMachine>) -> Commands {
-        Commands { replica, machine, random: Mutex::default() }
+        Commands { replica, machine, random: Mutex::default(), changes: AtomicU64::new(0) }
     }
 
     /// Runs one line.
@@ -123,7 +153,18 @@ impl Commands {
                 machine.wait_for(seq, timeout);
                 return Ok(report::status(replica, machine));
             }
-            "bootstrap" | "changeconfig" | "copystate" => return Err("not supported yet".into()),
+            "bootstrap" => return self.bootstrap(words),
+            "changeconfig" => {
+                let members = words.members()?;
+                // Legacy hosts number them from here on.
+                let cookie = Cookie(FIRST_CHANGE + self.changes.fetch_add(1, Ordering::Relaxed));
+                return Ok(rc(replica.change_configuration(members, cookie)));
+            }
+            "copystate" => {
+                let cookie = Cookie(words.optional("the cookie")?.unwrap_or(0));
+                words.end()?;
+                return Ok(rc(replica.copy_state_from_replica(cookie)));
+            }
             _ => {}
         }
         let value = match command {
@@ -202,6 +243,16 @@ impl Commands {
         };
         words.end()?;
         Ok(value)
+    }
+
+    /// `MEMBERS [TIMEOUTS] [COOKIEHEX]`.
+    fn bootstrap(&self, words: &mut Words<'_>) -> Result<Value, Failure> {
+        let nodes = words.nodes()?;
+        let timeout = words.optional("the time in seconds")?.unwrap_or(30);
+        let cookie = words.hex()?.unwrap_or_default();
+        words.end()?;
+        let members = MemberSet { nodes, cookie };
+        Ok(rc(self.replica.bootstrap(members, Duration::from_secs(timeout))))
     }
 
     fn replicate(&self, words: &mut Words<'_>, grouping: Grouping, wait: bool) -> Result<Value, Failure> {

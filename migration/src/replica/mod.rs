@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rsl_core::engine::StopReason;
@@ -64,7 +65,7 @@ pub struct Args {
     /// Initialise without a member set (version 4 and later).
     #[arg(long)]
     new_api: bool,
-    /// After READY, bootstrap the members. Not supported yet.
+    /// After READY, bootstrap the members and print the result.
     #[arg(long)]
     bootstrap: bool,
     /// Seconds until the bootstrap is given up.
@@ -135,11 +136,10 @@ impl Args {
     }
 
     fn try_run(&self) -> Result<ExitCode, (u8, String)> {
-        if self.bootstrap {
-            return Err((USAGE, "--bootstrap is not supported yet".into()));
-        }
         let usage = |why: String| (USAGE, why);
         let node = self.node().map_err(usage)?;
+        let nodes: Result<Vec<Node>, String> = self.members.iter().map(to_node).collect();
+        let members = MemberSet { nodes: nodes.map_err(usage)?, ..MemberSet::default() };
         let cookie = hex::decode(self.cookie.as_deref().unwrap_or_default());
         let cookie = cookie.map_err(|error| (USAGE, format!("--cookie: {error}")))?;
         self.trace().map_err(|error| (USAGE, format!("--trace: {error}")))?;
@@ -169,7 +169,7 @@ impl Args {
         }
         let started =
             config.map_err(|error| ("Could not load config", error.to_string())).and_then(|config| {
-                let setup = self.setup(config, node);
+                let setup = self.setup(config, node, members.clone());
                 Replica::start(setup, Arc::clone(&machine) as _)
                     .map_err(|error| (error.title(), error.to_string()))
             });
@@ -186,6 +186,11 @@ impl Args {
             control::serve(listener, commands).map_err(|error| (1, error.to_string()))?;
         }
         say("READY");
+        if self.bootstrap {
+            let timeout = Duration::from_secs(self.bootstrap_timeout.unwrap_or(30).into());
+            let result = replica.bootstrap(members, timeout);
+            say(&format!("BOOTSTRAP {}", commands::result_name(result)));
+        }
         Ok(exit_code(replica.wait()))
     }
 
@@ -203,7 +208,7 @@ impl Args {
         to_node(own)
     }
 
-    fn setup(&self, config: Config, node: Node) -> Setup {
+    fn setup(&self, config: Config, node: Node, members: MemberSet) -> Setup {
         // The range was checked with the arguments.
         let version = ProtocolVersion::from_number(self.version).unwrap_or(ProtocolVersion::V6);
         let setup = Setup::new(config, version, node)
@@ -213,8 +218,7 @@ impl Args {
         if self.is_new_api() {
             return setup;
         }
-        let nodes = self.members.iter().filter_map(|member| to_node(member).ok()).collect();
-        setup.members(MemberSet { nodes, ..MemberSet::default() })
+        setup.members(members)
     }
 
     /// Log entries go to the file given, at every level, otherwise to standard error as RSL_LOG says (default: warn).

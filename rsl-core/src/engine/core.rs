@@ -417,6 +417,12 @@ impl Engine {
         self.role
     }
 
+    /// The version it speaks now.
+    #[must_use]
+    pub const fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
     /// Whether the application has been promoted [PROTO-128].
     #[must_use]
     pub const fn is_primary(&self) -> bool {

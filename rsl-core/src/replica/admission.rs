@@ -1,13 +1,14 @@
 //! Admission of requests: one small lock between the application's threads and the loop.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::{Cookie, Refused};
-use crate::engine::{Request, RequestToken};
-use crate::types::ProtocolVersion;
+use crate::engine::{ChangeToken, Command, Request, RequestToken};
+use crate::types::{MemberSet, ProtocolVersion};
 
 /// What a queued request costs beside its bytes; keeps a flood of tiny requests within the bound.
 const OVERHEAD: u64 = 64;
@@ -48,7 +49,31 @@ struct State {
     draining: bool,
     stopped: bool,
     cookie_len: u64,
-    waiting: Vec<Request>,
+    /// In order; the requests after the last configuration change are in `requests`.
+    waiting: Vec<Command>,
+    requests: Vec<Request>,
+}
+
+impl State {
+    /// Takes everything out, in order.
+    fn take(&mut self) -> Vec<Command> {
+        let mut commands = std::mem::take(&mut self.waiting);
+        if !self.requests.is_empty() {
+            commands.push(Command::Replicate(std::mem::take(&mut self.requests)));
+        }
+        commands
+    }
+
+    /// The primary check comes before the check for shutting down.
+    fn check(&self) -> Result<(), Refused> {
+        if !self.open {
+            return Err(Refused::NotPrimary);
+        }
+        if self.draining || self.stopped {
+            return Err(Refused::ShuttingDown);
+        }
+        Ok(())
+    }
 }
 
 impl Admission {
@@ -62,26 +87,21 @@ impl Admission {
         }
     }
 
-    /// Takes a request, or says why not [API-108]. The primary check comes before the check for shutting down.
+    /// Takes a request, or says why not [API-108].
     pub(super) fn submit(&self, payload: Bytes, cookie: Cookie, grouping: Grouping) -> Result<(), Refused> {
         let len = payload.len() as u64;
         let mut state = self.state.lock();
         if len == 0 || len + ENVELOPE + state.cookie_len > self.max_vote_len {
             return Err(Refused::InvalidParameter);
         }
-        if !state.open {
-            return Err(Refused::NotPrimary);
-        }
-        if state.draining || state.stopped {
-            return Err(Refused::ShuttingDown);
-        }
+        state.check()?;
         let queued = self.queued.load(Ordering::Relaxed);
         if queued > 0 && queued + len + OVERHEAD > self.queue_limit {
             return Err(Refused::QueueFull);
         }
         self.queued.fetch_add(len + OVERHEAD, Ordering::Relaxed);
         state.draining = grouping == Grouping::LastDecree;
-        state.waiting.push(Request {
+        state.requests.push(Request {
             payload,
             token: RequestToken(cookie.0),
             exclusive: grouping != Grouping::Batched,
@@ -90,9 +110,19 @@ impl Admission {
         Ok(())
     }
 
-    /// All requests accepted since the last call, in order.
-    pub(super) fn take(&self) -> Vec<Request> {
-        std::mem::take(&mut self.state.lock().waiting)
+    /// Takes a configuration change that was found valid [PROTO-101] [API-90].
+    pub(super) fn change(&self, members: Arc<MemberSet>, cookie: Cookie) -> Result<(), Refused> {
+        let mut state = self.state.lock();
+        state.check()?;
+        let mut commands = state.take();
+        commands.push(Command::ChangeConfiguration { members, token: ChangeToken(cookie.0) });
+        state.waiting = commands;
+        Ok(())
+    }
+
+    /// All that was accepted since the last call, in order.
+    pub(super) fn take(&self) -> Vec<Command> {
+        self.state.lock().take()
     }
 
     /// The loop, when the replica is promoted: requests are taken from here on [PROTO-128].
@@ -106,19 +136,19 @@ impl Admission {
 
     /// The loop, before the aborts of a demotion: from here on requests are refused. Returns those that did not reach
     /// the engine [API-80].
-    pub(super) fn close(&self) -> Vec<Request> {
+    pub(super) fn close(&self) -> Vec<Command> {
         let mut state = self.state.lock();
         state.open = false;
         self.is_open.store(false, Ordering::Release);
         self.queued.store(0, Ordering::Relaxed);
-        std::mem::take(&mut state.waiting)
+        state.take()
     }
 
     /// The replica shuts down: from here on requests are refused. Returns those that did not reach the engine.
-    pub(super) fn shut_down(&self) -> Vec<Request> {
+    pub(super) fn shut_down(&self) -> Vec<Command> {
         let mut state = self.state.lock();
         state.stopped = true;
-        std::mem::take(&mut state.waiting)
+        state.take()
     }
 
     /// The replica has ended: it is primary no more and never will be.
@@ -166,6 +196,18 @@ mod tests {
         Admission::new(LIMIT, 4096)
     }
 
+    /// What waits: requests with their grouping, and changes.
+    fn waiting(commands: Vec<Command>) -> Vec<(u64, bool, bool)> {
+        let describe = |command| match command {
+            Command::Replicate(requests) => {
+                requests.into_iter().map(|r| (r.token.0, r.exclusive, r.last_decree)).collect()
+            }
+            Command::ChangeConfiguration { token, .. } => vec![(token.0, true, false)],
+            other => panic!("unexpected {other:?}"),
+        };
+        commands.into_iter().flat_map(describe).collect()
+    }
+
     fn submit(admission: &Admission, payload: &'static [u8], grouping: Grouping) -> Result<(), Refused> {
         admission.submit(Bytes::from_static(payload), Cookie(7), grouping)
     }
@@ -182,11 +224,7 @@ mod tests {
         assert_eq!(submit(&admission, b"last", Grouping::LastDecree), Ok(()));
         assert_eq!(batched(), Err(Refused::ShuttingDown));
         assert!(admission.is_draining());
-        let taken = admission.take();
-        assert_eq!(
-            taken.iter().map(|r| (r.exclusive, r.last_decree)).collect::<Vec<_>>(),
-            [(false, false), (true, true)]
-        );
+        assert_eq!(waiting(admission.take()), [(7, false, false), (7, true, true)]);
         admission.close();
         assert_eq!(batched(), Err(Refused::NotPrimary));
 
@@ -209,6 +247,23 @@ mod tests {
         admission.shut_down();
         admission.open();
         assert!(!admission.is_open());
+    }
+
+    /// [PROTO-101] [API-90] [API-67] A configuration change keeps its place among the requests.
+    #[test]
+    fn a_change_keeps_its_place() {
+        let admission = admission();
+        let change = |cookie| admission.change(Arc::default(), Cookie(cookie));
+        assert_eq!(change(1), Err(Refused::NotPrimary));
+        admission.open();
+        assert_eq!(submit(&admission, b"x", Grouping::Batched), Ok(()));
+        assert_eq!(change(1), Ok(()));
+        assert_eq!(submit(&admission, b"y", Grouping::Batched), Ok(()));
+        assert_eq!(submit(&admission, b"z", Grouping::LastDecree), Ok(()));
+        assert_eq!(change(2), Err(Refused::ShuttingDown));
+        let order = [(7, false, false), (1, true, false), (7, false, false), (7, true, true)];
+        assert_eq!(waiting(admission.take()), order);
+        assert!(admission.take().is_empty());
     }
 
     /// [HARD-3] [HARD-555] [HARD-558] [HARD-560] Empty requests, and requests whose vote would not fit a promise.

@@ -1,6 +1,7 @@
 //! The loop: network, engine and log on one thread, a turn at a time.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
@@ -8,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use super::copier::Sources;
 use super::errands::Errand;
 use super::files::Files;
 use super::mailbox::Note;
@@ -56,8 +58,6 @@ pub(super) struct Driver {
     pub(super) bootstraps: BTreeMap<u64, Sender<Result<(), Refused>>>,
     pub(super) next_bootstrap: u64,
     pub(super) paused: bool,
-    /// The checkpoint that was copied last.
-    pub(super) copied: Option<Decree>,
 }
 
 /// What a turn's effects have left to do after the messages.
@@ -87,10 +87,6 @@ impl Driver {
         };
         self.transfers.cancel_all();
         self.end_engine(&reason);
-        if let (StopReason::CheckpointCopied, Some(decree)) = (&reason, self.copied) {
-            // Before the end, on the callback thread [API-102].
-            self.errand(Errand::StateCopied { decree, path: self.files.checkpoint_path(decree) });
-        }
         reason
     }
 
@@ -119,15 +115,13 @@ impl Driver {
         self.shared.counters.turn();
         self.net.turn(now, events);
         self.take_events(events);
-        let requests = self.shared.admission.take();
-        if !requests.is_empty() {
-            self.inputs.push(Input::Command(Command::Replicate(requests)));
-        }
+        self.inputs.extend(self.shared.admission.take().into_iter().map(Input::Command));
         if self.engine.deadline().is_some_and(|deadline| deadline <= now) {
             self.inputs.push(Input::Links(self.net.links()));
         }
         let mut effects = Vec::new();
         self.engine.turn(now, std::mem::take(&mut self.inputs), &mut effects);
+        self.shared.progress.set_version(self.engine.version());
         if self.shared.progress.set_role(self.engine.role()) {
             tracing::info!(role = ?self.engine.role(), "role");
             self.shared.reads.wake();
@@ -154,7 +148,7 @@ impl Driver {
                     self.inputs.push(Input::Message { from, message });
                 }
                 Note::Resolved(node) => {
-                    let address = std::net::SocketAddrV4::new(node.ip, node.rsl_port);
+                    let address = SocketAddrV4::new(node.ip, node.rsl_port);
                     self.net.set_address(node.id, address);
                     self.inputs.push(Input::Links(self.net.links()));
                 }
@@ -163,6 +157,10 @@ impl Driver {
                     self.bootstraps.insert(self.next_bootstrap, done);
                     let token = BootstrapToken(self.next_bootstrap);
                     self.inputs.push(Input::Command(Command::Bootstrap { members, timeout, token }));
+                }
+                Note::CopyState { cookie, accepted } => {
+                    self.errand(Errand::CopyState { cookie, sources: self.sources() });
+                    let _ = accepted.send(());
                 }
                 Note::Pause(paused, done) => {
                     if self.paused == paused {
@@ -178,12 +176,11 @@ impl Driver {
     }
 
     /// A checkpoint that has become current is served from now on [XFER-27].
-    fn note_checkpoint(&mut self, input: &Input) {
+    fn note_checkpoint(&self, input: &Input) {
         match input {
             Input::Saved(SaveOutcome::Done { decree, .. }) => self.files.set_checkpoint(*decree),
             Input::FetchEnded { outcome: FetchOutcome::CheckpointCopied { decree, .. }, .. } => {
                 self.files.set_checkpoint(*decree);
-                self.copied = Some(*decree);
             }
             _ => {}
         }
@@ -362,6 +359,21 @@ impl Driver {
         let owner = self.engine.status().current_primary;
         *self.shared.current_primary.lock() = owner.and_then(|id| self.members.members.get(id).cloned());
         self.inputs.push(Input::Links(self.net.links()));
+    }
+
+    /// Where a checkpoint could be copied from: the peers with a known address.
+    fn sources(&self) -> Sources {
+        let status = self.engine.status();
+        let learn_port = |member| self.members.members.get(member).map(Node::effective_learn_port);
+        let links = self.net.links().into_iter().filter(|link| !link.ip.is_unspecified());
+        Sources {
+            peers: links
+                .filter_map(|link| Some(SocketAddrV4::new(link.ip, learn_port(link.member)?)))
+                .collect(),
+            version: status.version,
+            promised: status.promised,
+            at_least: status.log_range.checkpointed_decree,
+        }
     }
 
     /// Writes the first member set as checkpoint 0 [STOR-52]. It is small, and nothing goes on without it.

@@ -1,16 +1,17 @@
-//! The callback thread: questions of consensus to the application, copied checkpoints, and the end.
+//! The callback thread: questions of consensus to the application, copies on its behalf, and the end.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use super::callbacks::Inside;
-use super::executor::abort_request;
+use super::copier::{Copier, Sources};
+use super::executor::abort_late;
 use super::resolver::Resolver;
 use super::shared::Shared;
-use super::threads::Crew;
+use super::threads::{Crew, Priority, ThreadSpawner};
 use super::{Cookie, CookieSink, Refused, StateMachine};
 use crate::engine::{Answer, Input, Question, QuestionId, Status, StopReason};
+use crate::net::learn::LearnCanceller;
 use crate::types::{Decree, Node};
 
 /// Something for the callback thread, in order.
@@ -23,8 +24,8 @@ pub(super) enum Errand {
         /// The member an AcceptMessage question is about, if it is still one.
         from: Option<Node>,
     },
-    /// StateCopied of a copy made to catch up [XFER-25].
-    StateCopied { decree: Decree, path: PathBuf },
+    /// Copy a checkpoint for the application [XFER-26].
+    CopyState { cookie: Cookie, sources: Sources },
     /// The loop has ended.
     Finish { reason: StopReason, last: Option<Box<Status>> },
 }
@@ -44,20 +45,57 @@ pub(super) struct Crews {
     pub(super) native: Crew,
 }
 
+/// Copies under way for the application, and how they are started.
+#[derive(Debug)]
+pub(super) struct Copies {
+    pub(super) spawner: Arc<dyn ThreadSpawner>,
+    pub(super) copier: Arc<Copier>,
+    pub(super) crew: Crew,
+    pub(super) cancellers: Vec<LearnCanceller>,
+}
+
+impl Copies {
+    /// Starts one on a thread of its own. Without a thread it fails at once, here.
+    fn start(&mut self, machine: &Arc<dyn StateMachine>, cookie: Cookie, sources: Sources) {
+        let canceller = LearnCanceller::default();
+        self.cancellers.push(canceller.clone());
+        let (copier, for_thread) = (Arc::clone(&self.copier), Arc::clone(machine));
+        let shared = Arc::clone(&self.copier.shared);
+        let copy = move || copier.run(&*for_thread, cookie, sources, &canceller);
+        let panicked = move |text| shared.stop(StopReason::Panicked(text));
+        let spawned = self.crew.spawn(&*self.spawner, "rsl copy", Priority::Normal, copy, panicked);
+        if let Err(error) = spawned {
+            tracing::error!(%error, "cannot create a thread to copy a checkpoint");
+            let (_guard, _inside) = self.copier.shared.callbacks.shared();
+            machine.state_copied(Decree::ZERO, None, cookie);
+        }
+    }
+
+    /// Ends all of them.
+    fn end(&mut self) {
+        self.cancellers.iter().for_each(LearnCanceller::cancel);
+        self.crew.join();
+    }
+}
+
 /// Runs until the replica has ended.
-pub(super) fn run(shared: &Shared, machine: &dyn StateMachine, errands: &Receiver<Errand>, crews: &Crews) {
+pub(super) fn run(
+    shared: &Shared,
+    machine: &Arc<dyn StateMachine>,
+    errands: &Receiver<Errand>,
+    crews: &Crews,
+    mut copies: Copies,
+) {
     while let Ok(errand) = errands.recv() {
         match errand {
             Errand::Ask { question, ask, from } => {
-                let answer = ask_application(shared, machine, &ask, from.as_ref());
+                let answer = ask_application(shared, &**machine, &ask, from.as_ref());
                 shared.mailbox.input(Input::Answered { question, answer });
             }
-            Errand::StateCopied { decree, path } => {
-                let (_guard, _inside) = shared.callbacks.shared();
-                machine.state_copied(decree, Some(&path), Cookie::NONE);
-            }
+            Errand::CopyState { cookie, sources } => copies.start(machine, cookie, sources),
             Errand::Finish { reason, last } => {
-                return finish(shared, machine, crews, reason, last);
+                copies.end();
+                return finish(shared, &**machine, crews, reason, last);
             }
         }
     }
@@ -106,8 +144,8 @@ fn finish(
     shared.reads.close();
     shared.execution.stop();
     crews.execution.join();
-    for request in late {
-        abort_request(shared, machine, request.token, Refused::ShuttingDown);
+    for command in late {
+        abort_late(shared, machine, command);
     }
     crews.readers.join();
     crews.resolving.stop();

@@ -10,7 +10,9 @@ use parking_lot::{Condvar, Mutex};
 
 use super::shared::Shared;
 use super::{Cookie, Execution, Refused, StateMachine};
-use crate::engine::{AbortReason, Apply, ChangeToken, Input, RequestToken, Role, SaveOutcome, SaveRequest};
+use crate::engine::{
+    AbortReason, Apply, ChangeToken, Command, Input, RequestToken, Role, SaveOutcome, SaveRequest,
+};
 use crate::types::{Configuration, Decree};
 use crate::wire::Vote;
 
@@ -134,11 +136,9 @@ impl ExecutionQueue {
                 Apply::Status { is_primary: false } => {
                     // From here on requests are refused; those that did not reach the engine go the same way as the
                     // others, before the notification [API-80] [API-105].
-                    let late = shared.admission.close();
-                    let aborts = late
-                        .into_iter()
-                        .map(|request| Job::Abort { token: request.token, why: Refused::NotPrimary });
-                    queue.jobs.extend(aborts);
+                    for command in shared.admission.close() {
+                        queue.jobs.extend(aborts(command, Refused::NotPrimary));
+                    }
                     queue.primary = false;
                     queue.jobs.push_back(Job::Status(false));
                 }
@@ -259,6 +259,18 @@ impl From<AbortReason> for Refused {
     }
 }
 
+/// The aborts of a command that did not reach the engine.
+fn aborts(command: Command, why: Refused) -> Vec<Job> {
+    match command {
+        Command::Replicate(requests) => {
+            requests.into_iter().map(|request| Job::Abort { token: request.token, why }).collect()
+        }
+        Command::ChangeConfiguration { token, .. } => vec![Job::AbortChange { token, why }],
+        // The admission holds nothing else.
+        _ => Vec::new(),
+    }
+}
+
 /// What the execution thread does next.
 #[derive(Debug)]
 enum Step {
@@ -305,9 +317,7 @@ impl<D: ExecutionDisk> Executor<D> {
                     change.into_iter().for_each(|token| self.abort_change(token, Refused::ShuttingDown));
                 }
                 // The end announces no role [API-105].
-                Step::Last(
-                    Job::Status(_) | Job::PrimaryRecovered | Job::StateCopied(_) | Job::MembersPersisted,
-                ) => {}
+                Step::Last(Job::Status(_) | Job::PrimaryRecovered) => {}
                 Step::Last(job) => self.perform(job),
             }
         }
@@ -388,8 +398,7 @@ impl<D: ExecutionDisk> Executor<D> {
     }
 
     fn abort_change(&self, token: ChangeToken, why: Refused) {
-        let (_guard, _inside) = self.shared.callbacks.exclusive();
-        self.machine.abort_change_configuration(why, Cookie(token.0));
+        abort_change(&self.shared, &*self.machine, token, why);
     }
 
     /// Saves a checkpoint: shared with fast reads, while nothing is executed [XFER-36] [XFER-37].
@@ -441,10 +450,25 @@ impl<D: ExecutionDisk> Executor<D> {
     }
 }
 
-/// Aborts a request that was accepted here.
-pub(super) fn abort_request(shared: &Shared, machine: &dyn StateMachine, token: RequestToken, why: Refused) {
+/// Aborts what was accepted here and did not reach the engine before the end.
+pub(super) fn abort_late(shared: &Shared, machine: &dyn StateMachine, command: Command) {
+    for job in aborts(command, Refused::ShuttingDown) {
+        match job {
+            Job::Abort { token, why } => abort_request(shared, machine, token, why),
+            Job::AbortChange { token, why } => abort_change(shared, machine, token, why),
+            _ => {}
+        }
+    }
+}
+
+fn abort_request(shared: &Shared, machine: &dyn StateMachine, token: RequestToken, why: Refused) {
     let (_guard, _inside) = shared.callbacks.exclusive();
     machine.abort_request(why, Cookie(token.0));
+}
+
+fn abort_change(shared: &Shared, machine: &dyn StateMachine, token: ChangeToken, why: Refused) {
+    let (_guard, _inside) = shared.callbacks.exclusive();
+    machine.abort_change_configuration(why, Cookie(token.0));
 }
 
 /// Gives one decree to the application [PROTO-136] [PROTO-137]. Returns whether a request asked for a checkpoint.

@@ -81,6 +81,37 @@ impl Replica {
         self.ask(|done| Note::Bootstrap { members, timeout, done }).unwrap_or(Err(Refused::BootstrapFailed))
     }
 
+    /// Proposes another member set [API-90..92]. After `Ok` the cookie comes back in exactly one
+    /// `notify_configuration_changed` or `abort_change_configuration`. Never blocks.
+    ///
+    /// # Errors
+    /// `InvalidParameter` when the set cannot be used, or below version 3 [HARD-568]; `NotPrimary`, `ShuttingDown`.
+    pub fn change_configuration(&self, members: MemberSet, cookie: Cookie) -> Result<(), Refused> {
+        let version = self.shared.progress.version();
+        if let Err(error) = members.verify(version) {
+            tracing::warn!(%error, "configuration change refused");
+            return Err(Refused::InvalidParameter);
+        }
+        if !version.has_configuration() {
+            return Err(Refused::InvalidParameter);
+        }
+        self.shared.admission.change(Arc::new(members), cookie)?;
+        self.shared.mailbox.wake();
+        Ok(())
+    }
+
+    /// Copies a checkpoint from a peer that has one at least as new as the own [API-101]. After `Ok` there is exactly
+    /// one `state_copied` with this cookie, on a thread of its own.
+    ///
+    /// # Errors
+    /// `ShuttingDown`, also before the start and after the end.
+    pub fn copy_state_from_replica(&self, cookie: Cookie) -> Result<(), Refused> {
+        if !self.shared.is_running() || self.shared.admission.is_draining() {
+            return Err(Refused::ShuttingDown);
+        }
+        self.ask(|accepted| Note::CopyState { cookie, accepted }).ok_or(Refused::ShuttingDown)
+    }
+
     /// Asks for one election attempt [API-85].
     pub fn attempt_promotion(&self) {
         self.command(Command::AttemptPromotion);

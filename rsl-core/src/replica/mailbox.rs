@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{PeerHealth, Refused};
+use super::{Cookie, PeerHealth, Refused};
 use crate::engine::{Input, Origin, Status, StopReason};
 use crate::types::{Decree, MemberSet, Node};
 use crate::wire::Message;
@@ -42,6 +42,13 @@ pub(super) enum Note {
         timeout: Duration,
         /// Takes the result; dropped = the replica has ended.
         done: Sender<Result<(), Refused>>,
+    },
+    /// Copy a checkpoint for the application [XFER-26].
+    CopyState {
+        /// Comes back with StateCopied.
+        cookie: Cookie,
+        /// Told that it will; dropped = the replica has ended.
+        accepted: Sender<()>,
     },
     /// Stop handling messages and timers, or go on [PROTO-171].
     Pause(bool, Sender<()>),

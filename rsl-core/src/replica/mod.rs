@@ -17,6 +17,7 @@
 mod admission;
 mod callbacks;
 mod config;
+mod copier;
 mod driver;
 mod errands;
 mod executor;

@@ -1,9 +1,9 @@
 //! Progress that many threads read: single words, no lock.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
 
 use crate::engine::Role;
-use crate::types::Decree;
+use crate::types::{Decree, ProtocolVersion};
 
 /// How far a replica is. Written by the loop (passed, role) and the execution context (executed, saving).
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub(super) struct Progress {
     saving: AtomicBool,
     leading: AtomicBool,
     role: AtomicU8,
+    /// The protocol version spoken now, as a number.
+    version: AtomicU16,
     /// Decrees handed to the execution context and not executed, and jobs that stand for them [PROTO-138].
     pending: AtomicU64,
 }
@@ -68,6 +70,15 @@ impl Progress {
             .into_iter()
             .find(|known| *known as u8 == role)
             .unwrap_or(Role::Inactive)
+    }
+
+    /// The protocol version spoken now.
+    pub(super) fn version(&self) -> ProtocolVersion {
+        ProtocolVersion::from_number(self.version.load(Ordering::Acquire)).unwrap_or(ProtocolVersion::V1)
+    }
+
+    pub(super) fn set_version(&self, version: ProtocolVersion) {
+        self.version.store(version.number(), Ordering::Release);
     }
 
     /// Stable primary or stable secondary [API-88].

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 
+use super::copier::Copier;
 use super::driver::Driver;
-use super::errands::{self, Crews, Errand};
+use super::errands::{self, Copies, Crews, Errand};
 use super::executor::{Executor, change_configuration, execute_requests};
 use super::files::{FileSettings, Files, LearnFiles};
 use super::resolver::Resolver;
@@ -99,6 +100,7 @@ fn restore_state(
     let recovered = &restored.recovered;
     shared.progress.set_executed(recovered.executed);
     shared.progress.set_passed(recovered.executed);
+    shared.progress.set_version(setup.version);
     *shared.configuration.lock() = recovered.state_configuration.clone();
     shared.counters.start(shared.clock.now(), recovered.executed);
     Ok(restored)
@@ -200,7 +202,7 @@ fn spawn(
     let (execution, readers, resolver) = (Crew::default(), Crew::default(), Crew::default());
     let waker = parts.net.waker();
     shared.mailbox.connect(move || waker.wake());
-    let files = Arc::clone(&parts.files);
+    let (files, timeouts) = (Arc::clone(&parts.files), parts.transfers.timeouts);
     let mut driver = Driver {
         shared: Arc::clone(shared),
         engine: parts.engine,
@@ -217,7 +219,6 @@ fn spawn(
         bootstraps: Default::default(),
         next_bootstrap: 0,
         paused: false,
-        copied: None,
     };
     let crews = Crews {
         execution: execution.clone(),
@@ -237,7 +238,13 @@ fn spawn(
         let resolve = move || resolving.run(&*for_machine, &for_shared.mailbox);
         resolver.spawn(spawner, "rsl resolver", Priority::Normal, resolve, panicked())?;
         let (for_machine, for_shared) = (Arc::clone(machine), Arc::clone(shared));
-        let callbacks = move || errands::run(&for_shared, &*for_machine, &receiver, &crews);
+        let copies = Copies {
+            spawner: Arc::clone(&setup.spawner),
+            copier: Arc::new(Copier { shared: Arc::clone(shared), files: Arc::clone(&files), timeouts }),
+            crew: Crew::default(),
+            cancellers: Vec::new(),
+        };
+        let callbacks = move || errands::run(&for_shared, &for_machine, &receiver, &crews, copies);
         Crew::default().spawn(spawner, "rsl callbacks", Priority::Highest, callbacks, panicked())?;
         let executor = Executor::new(Arc::clone(shared), Arc::clone(machine), files);
         execution.spawn(spawner, "rsl execute", Priority::Normal, move || executor.run(), panicked())?;

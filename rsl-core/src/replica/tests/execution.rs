@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::super::errands::{self, Crews, Errand};
+use super::super::copier::Copier;
+use super::super::errands::{self, Copies, Crews, Errand};
 use super::super::executor::{ExecutionDisk, Executor, Saved};
+use super::super::files::{FileSettings, Files};
 use super::super::mailbox::Note;
 use super::super::resolver::Resolver;
 use super::super::shared::Shared;
@@ -22,6 +24,10 @@ use super::super::{ByteSize, Config, Cookie, Grouping, Refused, Setup, StateMach
 use crate::engine::{
     AbortReason, Answer, Apply, ChangeToken, Input, Question, QuestionId, RequestToken, SaveOutcome,
     SaveRequest, StopReason,
+};
+use crate::net::learn::LearnTimeouts;
+use crate::storage::{
+    CheckpointReader, Directory, MemDisk, RestoreSettings, RestoreTarget, Retention, SaveAnswer, restore,
 };
 use crate::types::{Ballot, Configuration, Decree, MemberSet, Node, ProtocolVersion};
 use crate::wire::{Header, Vote, VoteContent};
@@ -102,6 +108,40 @@ impl ExecutionDisk for FakeDisk {
     fn checkpoint_path(&self, decree: Decree) -> PathBuf {
         format!("{decree}.codex").into()
     }
+}
+
+/// The files of a replica that was never started.
+fn empty_files() -> Arc<Files> {
+    struct Nothing;
+    impl RestoreTarget for Nothing {
+        fn load(&mut self, _state: Option<&mut CheckpointReader>) -> bool {
+            true
+        }
+        fn execute(&mut self, _vote: &Vote) -> bool {
+            false
+        }
+        fn reconfigured(&mut self, _configuration: &Configuration) {}
+        fn save(&mut self, _into: &mut dyn Write) -> SaveAnswer {
+            SaveAnswer::Refused
+        }
+    }
+    let path = Path::new("/data");
+    let directory = Directory::open(Arc::new(MemDisk::with_directory(path)), path).unwrap();
+    let settings = RestoreSettings {
+        member: node().id,
+        version: ProtocolVersion::V6,
+        initial_members: None,
+        retention: Retention::default(),
+        refuse_damaged_tail: false,
+    };
+    let restored = restore(&directory, &settings, &mut Nothing).unwrap();
+    let settings = FileSettings {
+        retention: Retention::default(),
+        member: node().id,
+        max_header: 1 << 20,
+        alert_size: 0,
+    };
+    Arc::new(Files::new(directory, Arc::clone(restored.log.index()), settings, None))
 }
 
 struct Rig {
@@ -414,7 +454,18 @@ fn the_end_has_an_order() {
         .execution
         .spawn(&NativeThreads, "execute", Priority::Normal, move || executor.run(), |text| panic!("{text}"))
         .unwrap();
-    errands::run(&rig.shared, &*machine, &receiver, &crews);
+    let copies = Copies {
+        spawner: Arc::new(NativeThreads),
+        copier: Arc::new(Copier {
+            shared: Arc::clone(&rig.shared),
+            files: empty_files(),
+            timeouts: LearnTimeouts::default(),
+        }),
+        crew: Crew::default(),
+        cancellers: Vec::new(),
+    };
+    let for_run: Arc<dyn StateMachine> = Arc::clone(&machine) as _;
+    errands::run(&rig.shared, &for_run, &receiver, &crews, copies);
     let events = machine.events();
     let tail: Vec<&Event> = events.iter().filter(|e| !matches!(e, Event::Before | Event::After)).collect();
     assert_eq!(
