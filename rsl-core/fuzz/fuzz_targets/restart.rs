@@ -1,4 +1,4 @@
-//! Any bytes as the log of a replica that restarts: either the start fails, or it leads to a state that an append, a
+//! Any bytes as the log of a replica that restarts, with a checkpoint or without: either the start fails, or it leads to a state that an append, a
 //! power failure and another restart keep. No panic.
 
 #![no_main]
@@ -8,29 +8,53 @@ use std::path::Path;
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use rsl_core::format::Record;
+use rsl_core::format::{CheckpointHeader, Record};
 use rsl_core::storage::{
     CheckpointReader, Directory, MemDisk, RestoreSettings, RestoreTarget, Restored, Retention, SaveAnswer,
     restore,
 };
-use rsl_core::types::{Ballot, Configuration, ProtocolVersion};
+use rsl_core::types::{Ballot, Configuration, Decree, ProtocolVersion};
 use rsl_core::wire::{Header, Vote, VoteContent};
 use rsl_core_fuzz::with_message_checksums;
 
 const DATA: &str = "/data";
-const LOG: &str = "/data/0.log";
 
 fuzz_target!(|data: &[u8]| {
     let Some((&mode, log)) = data.split_first() else { return };
     let log = if mode % 2 == 1 { with_message_checksums(log) } else { log.to_vec() };
-    restarted(&log);
+    let disk = MemDisk::with_directory(Path::new(DATA));
+    disk.put(&Path::new(DATA).join(if mode & 2 == 0 { "0.log" } else { "2.log" }), &log);
+    if mode & 4 != 0 {
+        put_checkpoint(&disk, mode & 8 == 0);
+    }
+    restarted(&disk);
 });
+
+/// A checkpoint after decree 1, as the one of the worked examples' two members; damaged ones are passed over.
+fn put_checkpoint(disk: &MemDisk, sound: bool) {
+    let member = "1".parse().expect("an id");
+    let ballot = Ballot::new(1, member);
+    let header = Header::new(ProtocolVersion::V3, member, Decree(2), 1, ballot);
+    let header = CheckpointHeader {
+        version: ProtocolVersion::V3,
+        member,
+        executed: Decree(1),
+        promised: ballot,
+        configuration: Some(Configuration::empty(1)),
+        state_saved: true,
+        size: 0,
+        block_size: 0,
+        next_vote: Vote::new(header, &VoteContent::default()).expect("a vote"),
+    };
+    let bytes = header.encode().expect("a header");
+    disk.put(&Path::new(DATA).join("1.codex"), if sound { &bytes } else { b"damaged" });
+}
 
 struct App(Vec<u64>);
 
 impl RestoreTarget for App {
-    fn load(&mut self, state: Option<&mut CheckpointReader>) -> bool {
-        state.is_none()
+    fn load(&mut self, _: Option<&mut CheckpointReader>) -> bool {
+        true
     }
 
     fn execute(&mut self, vote: &Vote) -> bool {
@@ -59,10 +83,8 @@ fn start(disk: &MemDisk) -> Option<(Restored, Vec<u64>)> {
     Some((restored, app.0))
 }
 
-fn restarted(log: &[u8]) {
-    let disk = MemDisk::with_directory(Path::new(DATA));
-    disk.put(Path::new(LOG), log);
-    let Some((mut first, executed)) = start(&disk) else { return };
+fn restarted(disk: &MemDisk) {
+    let Some((mut first, executed)) = start(disk) else { return };
     assert!(executed.windows(2).all(|pair| pair[0] + 1 == pair[1]), "decrees are executed in order");
     let accepted = first.recovered.accepted.clone();
     let promised = first.recovered.promised;

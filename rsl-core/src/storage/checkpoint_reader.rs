@@ -284,7 +284,7 @@ pub(super) fn check_decree(header: &CheckpointHeader, decree: Decree) -> Result<
         return Err(CheckpointError::Decree { expected: decree, found: header.executed });
     }
     let next = header.next_vote.decree();
-    if next != decree.next() {
+    if !next.follows(decree) {
         return Err(CheckpointError::NextVote { expected: decree.next(), found: next });
     }
     Ok(())

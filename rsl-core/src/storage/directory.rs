@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::disk::{DirEntry, DirLock, Disk, DiskFile, LockError, OpenMode, read_file};
@@ -74,6 +74,8 @@ pub struct Directory {
     path: PathBuf,
     temp: PathBuf,
     next_temp: AtomicU64,
+    /// Held while the promise file is read and replaced: two checkpoints may be written at once.
+    promise: Mutex<()>,
     _lock: Box<dyn DirLock>,
 }
 
@@ -120,7 +122,14 @@ impl Directory {
                 disk.remove(&file).map_err(failed(&file))?;
             }
         }
-        Ok(Directory { disk, path: path.to_owned(), temp, next_temp: AtomicU64::new(1), _lock: lock })
+        Ok(Directory {
+            disk,
+            path: path.to_owned(),
+            temp,
+            next_temp: AtomicU64::new(1),
+            promise: Mutex::new(()),
+            _lock: lock,
+        })
     }
 
     /// Its path.
@@ -166,6 +175,7 @@ impl Directory {
     /// # Errors
     /// When the disk fails or the file is damaged; the old content stays then.
     pub fn remember(&self, promise: Promise) -> io::Result<()> {
+        let _guard = self.promise.lock().unwrap_or_else(PoisonError::into_inner);
         let known = read_promise(&*self.disk, &self.path)?;
         let merged = known.merge(promise);
         if merged == known { Ok(()) } else { self.replace(PROMISE_FILE, &merged.encode()) }

@@ -62,8 +62,13 @@ impl IndexedLog {
         true
     }
 
+    /// Whether a vote record of `decree` may come next.
+    pub(super) fn takes(&self, decree: Decree) -> bool {
+        self.last().is_none_or(|last| decree == last || decree.follows(last))
+    }
+
     /// Decree of the last vote record.
-    fn last(&self) -> Option<Decree> {
+    pub(super) fn last(&self) -> Option<Decree> {
         let count = self.offsets.len() as u64;
         count.checked_sub(1).map(|steps| Decree(self.first.0 + steps))
     }

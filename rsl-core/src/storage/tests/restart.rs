@@ -340,6 +340,38 @@ fn a_renamed_checkpoint_is_not_believed() {
     assert!(matches!(restored.notes[..], [Note::CheckpointSkipped { decree: Decree(4), .. }]));
 }
 
+/// [HARD-371] [HARD-375]: a log named after the next vote of a checkpoint ahead of it goes on only if the vote can
+/// follow what it holds; it is never emptied.
+#[test]
+fn a_log_that_cannot_go_on_fails_the_start() {
+    let fitting = disk();
+    put_checkpoint(&fitting, 9);
+    put_log(&fitting, 10, &votes(5..=9));
+    assert_eq!(started(&fitting), (9, 10, ballot(1)));
+    assert_eq!(fitting.get(&log_name(10)), Some(log(&votes(5..=10))));
+    let hole = disk();
+    put_checkpoint(&hole, 9);
+    put_log(&hole, 10, &votes(5..=7));
+    let error = start(&hole).0.unwrap_err();
+    assert!(matches!(*error.reason, RestoreReason::Gap { expected: Decree(8), .. }), "{error}");
+    assert_eq!((error.path, error.offset), (log_name(10), Some(1536)));
+    assert_eq!(hole.get(&log_name(10)), Some(log(&votes(5..=7))));
+}
+
+/// [HARD-48]: there is no decree after the last one, so no checkpoint either.
+#[test]
+fn a_checkpoint_of_the_last_decree_is_refused() {
+    let disk = disk();
+    checkpoint(&disk, 3, vote_of(ProtocolVersion::V4, 4, 1), ballot(1), b"");
+    let mut header = CheckpointReader::open(&disk, &path("3.codex")).unwrap().header().clone();
+    header.executed = Decree(u64::MAX);
+    header.next_vote = vote_of(ProtocolVersion::V4, u64::MAX, 1);
+    header.size = header.encoded_len();
+    disk.remove(&path("3.codex")).unwrap();
+    disk.put(&path("18446744073709551615.codex"), &header.encode().unwrap());
+    assert_eq!(started(&disk), (0, 0, Ballot::EMPTY));
+}
+
 /// [HARD-573]: the application may refuse to load nothing on a true first start only (decision 5).
 #[test]
 fn refusing_the_initial_state() {
