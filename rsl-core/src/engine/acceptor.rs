@@ -237,10 +237,16 @@ impl Engine {
     }
 
     /// LOGP [PROTO-68]: promises `prepare`'s ballot durably, unless it is promised already.
-    pub(super) fn log_promise(&mut self, prepare: Prepare) {
+    pub(super) fn log_promise(&mut self, mut prepare: Prepare) {
         let ballot = prepare.header.ballot;
         assert!(ballot >= self.promised, "promises never fall [PROTO-14]");
         if ballot > self.promised {
+            let checkpoint = self.checkpoints.current().0;
+            if checkpoint >= self.accepted.decree() && checkpoint > Decree::ZERO {
+                // A checkpoint was copied above the log [XFER-27]. At every start a legacy replica would die of a higher
+                // ballot in a record that this checkpoint covers [HARD-368].
+                prepare.header.decree = prepare.header.decree.max(checkpoint.next());
+            }
             self.append(Record::Prepare(prepare), None);
             self.raise_promise(ballot);
         }

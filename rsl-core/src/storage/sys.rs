@@ -41,6 +41,8 @@ pub(super) fn sync_dir(directory: &Path) -> io::Result<()> {
     use std::os::windows::fs::OpenOptionsExt;
     /// Needed to open a directory.
     const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+    /// What file systems without such a flush answer.
+    const ERROR_INVALID_FUNCTION: i32 = 1;
     let opened = std::fs::OpenOptions::new()
         .read(true)
         .write(true)
@@ -48,7 +50,8 @@ pub(super) fn sync_dir(directory: &Path) -> io::Result<()> {
         .open(directory);
     match opened.and_then(|directory| directory.sync_all()) {
         Err(error)
-            if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) =>
+            if error.kind() == io::ErrorKind::PermissionDenied
+                || error.raw_os_error() == Some(ERROR_INVALID_FUNCTION) =>
         {
             Ok(())
         }

@@ -77,6 +77,20 @@ fn a_candidate_logs_its_prepare() {
     assert_eq!(logged(&mut bench), [format!("vote 5@{own}")]);
 }
 
+/// [HARD-368]: with a checkpoint above the log, a promise is recorded for the decree after the checkpoint: legacy dies of
+/// a higher ballot in a record that its checkpoint covers.
+#[test]
+fn promises_below_an_installed_checkpoint() {
+    let mut bench = Bench::secondary(at(5, 2, 2), ballot(2, 2));
+    bench.receive(3, prepare(at(5, 3, 3), 3));
+    let checkpoint = crate::engine::CheckpointInfo { decree: Decree(50), size: 7 };
+    bench.command(crate::engine::Command::InstallCheckpoint(checkpoint));
+    bench.receive(3, prepare(at(5, 4, 3), 3));
+    bench.receive(3, prepare(at(60, 5, 3), 3));
+    assert_eq!(logged(&mut bench), ["prepare 5@3.3", "prepare 51@4.3", "prepare 60@5.3"]);
+    assert_eq!(bench.engine.status().promised, ballot(5, 3));
+}
+
 /// [STOR-16] [STOR-14]: a primary logs what it proposes, once, and a secondary what it receives, byte for byte.
 #[test]
 fn votes_are_logged_as_they_are_sent() {
