@@ -433,7 +433,7 @@ mod tests {
         assert!(!config.promote_while_catching_up && !config.use_global_accept_flag);
     }
 
-    /// [API-23] [API-24] Both ends of a range are allowed, the values beyond are not, and the error names the field.
+    /// [API-23] [API-24] [WIRE-113] Both ends of a range are allowed, the values beyond are not, and the error names the field.
     #[test]
     fn ranges_are_checked() {
         let ok = |builder: ConfigBuilder| builder.build().is_ok();
