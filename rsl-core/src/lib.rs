@@ -6,6 +6,7 @@
 //! | [`wire`] | bytes <-> messages, packets, the 64-bit checksum |
 //! | [`format`] | bytes <-> records on disk |
 //! | [`engine`] | the deterministic consensus core |
+//! | `sim` | the simulator (feature `sim`) |
 //! | [`storage`] | files: log, checkpoints, restart |
 //! | [`net`] | sockets: packets between replicas, the learn port (feature `runtime`) |
 //! | [`replica`] | a running replica: the application's callbacks and calls (feature `runtime`) |
@@ -18,6 +19,8 @@ pub mod format;
 pub mod net;
 #[cfg(feature = "runtime")]
 pub mod replica;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod storage;
 pub mod types;
 pub mod wire;

@@ -1,0 +1,129 @@
+//! The execution context of a simulated replica: one queue towards the application [PROTO-134], kept as the contract of
+//! [`Effect`](crate::engine::Effect) asks, without threads.
+
+use std::collections::VecDeque;
+
+use super::app::App;
+use crate::engine::{AbortReason, Apply, ChangeToken, RequestToken, SaveRequest};
+use crate::types::Decree;
+use crate::wire::Vote;
+
+/// Something for the application.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all jobs are decrees")]
+pub(super) enum Job {
+    Execute { vote: Vote, tokens: Vec<RequestToken>, change: Option<ChangeToken> },
+    Abort(RequestToken, AbortReason),
+    AbortChange(ChangeToken, AbortReason),
+    Status(bool),
+    PrimaryRecovered,
+    StateCopied(Decree),
+}
+
+/// What the context is doing.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+pub(super) enum Step {
+    Job(Job),
+    /// Saving, with the vote at the head of the queue.
+    Save(SaveRequest, Option<Vote>),
+}
+
+/// The queue and the state behind it.
+#[derive(Debug)]
+pub(super) struct Execution {
+    pub(super) app: App,
+    pub(super) executed: Decree,
+    /// What is being done now.
+    pub(super) running: Option<Step>,
+    /// Requests are taken.
+    pub(super) open: bool,
+    jobs: VecDeque<Job>,
+    save: Option<SaveRequest>,
+    /// A decree asked for a checkpoint: the context waits for `Save` or `Release`.
+    asked: Option<Decree>,
+    hold: bool,
+}
+
+impl Execution {
+    pub(super) const fn new(app: App, executed: Decree) -> Execution {
+        Execution {
+            app,
+            executed,
+            running: None,
+            open: false,
+            jobs: VecDeque::new(),
+            save: None,
+            asked: None,
+            hold: false,
+        }
+    }
+
+    pub(super) fn submit(&mut self, apply: Apply) {
+        match apply {
+            Apply::Execute { vote, tokens, change } => {
+                self.jobs.push_back(Job::Execute { vote, tokens, change });
+            }
+            Apply::Abort { token, reason } => self.jobs.push_back(Job::Abort(token, reason)),
+            Apply::AbortChange { token, reason } => self.jobs.push_back(Job::AbortChange(token, reason)),
+            Apply::Hold(hold) => self.hold = hold,
+            Apply::Status { is_primary: true } => {
+                self.open = true;
+                self.hold = false;
+                let behind = self.jobs.iter().rposition(|job| !matches!(job, Job::Execute { .. }));
+                self.jobs.insert(behind.map_or(0, |last| last + 1), Job::Status(true));
+            }
+            Apply::Status { is_primary: false } => {
+                self.open = false;
+                self.jobs.push_back(Job::Status(false));
+            }
+            Apply::PrimaryRecovered => self.jobs.push_back(Job::PrimaryRecovered),
+            Apply::StateCopied { decree } => self.jobs.push_back(Job::StateCopied(decree)),
+            Apply::Save(request) => {
+                self.answered(request.at);
+                self.save = Some(request);
+            }
+            Apply::Release { decree } => self.answered(decree),
+        }
+    }
+
+    fn answered(&mut self, decree: Decree) {
+        self.asked.take_if(|asked| *asked == decree);
+    }
+
+    /// Nothing more is done before the engine has decided about this decree.
+    pub(super) const fn ask(&mut self, decree: Decree) {
+        self.asked = Some(decree);
+    }
+
+    /// Takes the next step, if there is one and none is running.
+    pub(super) fn start(&mut self) -> Option<&Step> {
+        if self.running.is_some() {
+            return None;
+        }
+        if let Some(save) = self.save.take_if(|save| save.at <= self.executed) {
+            let head = self.jobs.iter().find_map(|job| match job {
+                Job::Execute { vote, .. } => Some(vote.clone()),
+                _ => None,
+            });
+            self.running = Some(Step::Save(save, head));
+        } else {
+            let held = self.hold && matches!(self.jobs.front(), Some(Job::Execute { .. }));
+            if held || self.asked.is_some() {
+                return None;
+            }
+            self.running = self.jobs.pop_front().map(Step::Job);
+        }
+        self.running.as_ref()
+    }
+
+    /// The replica ends: everything that is left, without waiting for anybody.
+    pub(super) fn drain(&mut self) -> Vec<Job> {
+        self.open = false;
+        let running = match self.running.take() {
+            Some(Step::Job(job)) => Some(job),
+            Some(Step::Save(..)) | None => None,
+        };
+        running.into_iter().chain(std::mem::take(&mut self.jobs)).collect()
+    }
+}

@@ -1,0 +1,252 @@
+//! Faults, clients, and the liveness phase.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::app::{PAD, SAVE};
+use super::checker::Violation;
+use super::disk::Crash;
+use super::network::End;
+use super::plan::Fault;
+use super::world::{Check, Conditions, Event, Phase, World};
+use crate::engine::{Command, Request, RequestToken, Role};
+
+/// How long a healed cluster may take until it acknowledges requests again, and again until all are equal.
+const LIVENESS: Duration = Duration::from_secs(120);
+/// Requests that must be acknowledged after the cluster was healed.
+const PROBES: u64 = 3;
+
+impl World<'_> {
+    pub(super) fn fault(&mut self, index: usize) -> Check {
+        if self.is_healed() {
+            return Ok(());
+        }
+        let fault = self.plan.faults[index].1.clone();
+        self.trace.note(self.now, &[20, index as u64], || format!("fault: {fault:?}"));
+        self.counts.faults += 1;
+        let now = self.now;
+        match fault {
+            Fault::Crash { node, crash, fuse: None, down } => self.crash(node, crash, down),
+            Fault::Crash { node, fuse, .. } => {
+                if let Some(process) = &mut self.nodes[node].process {
+                    process.fuse = fuse;
+                }
+            }
+            Fault::Blackout { down } => {
+                for node in 0..self.nodes.len() {
+                    let down = self.dice.between(down / 2, down);
+                    self.crash(node, Crash::Power, down);
+                }
+            }
+            Fault::Block { from, to, stop, lasts } => self.network.block(from, to, stop, now + lasts),
+            Fault::Isolate { node, inbound, outbound, stop, lasts } => {
+                for other in (0..self.nodes.len()).filter(|other| *other != node) {
+                    if inbound {
+                        self.network.block(other, node, stop, now + lasts);
+                    }
+                    if outbound {
+                        self.network.block(node, other, stop, now + lasts);
+                    }
+                }
+            }
+            Fault::Storm { lasts } => self.network.storm(now + lasts),
+            Fault::Reset { a, b, late } => self.network.reset(a, b, late),
+            Fault::BrokenSync { node, down } => {
+                if self.nodes[node].process.is_some() {
+                    self.nodes[node].disk.set_broken(true);
+                    self.nodes[node].conditions.broken = Some(down);
+                }
+            }
+            Fault::SlowDisk { node, lasts } => self.nodes[node].conditions.slow_disk = now + lasts,
+            Fault::FullDisk { node, lasts } => {
+                self.nodes[node].disk.set_full(true);
+                self.nodes[node].conditions.full_disk = now + lasts;
+                self.after(lasts, Event::Lifted(node));
+            }
+            Fault::SlowExecution { node, lasts } => {
+                self.nodes[node].conditions.slow_execution = now + lasts;
+            }
+            Fault::RefuseSaves { node, lasts } => {
+                self.nodes[node].conditions.refuses_saves = now + lasts;
+                self.after(lasts, Event::Lifted(node));
+            }
+            Fault::Unelectable { node, lasts } => self.nodes[node].conditions.unelectable = now + lasts,
+            Fault::CloseGate { node, lasts } => {
+                self.nodes[node].conditions.gate_closed = now + lasts;
+                if let Some(end) = self.end(node) {
+                    self.command(end, Command::SetAcceptMessages(false));
+                }
+                self.after(lasts, Event::Lifted(node));
+            }
+            Fault::Relinquish => {
+                for end in self.open() {
+                    self.command(end, Command::RelinquishPrimary);
+                }
+            }
+            Fault::Promote { node } => {
+                if let Some(end) = self.end(node) {
+                    self.command(end, Command::AttemptPromotion);
+                }
+            }
+            Fault::SaveState => self.submit_special(SAVE, &[]),
+            Fault::Pad { length } => self.submit_special(PAD, &length.to_le_bytes()),
+        }
+        Ok(())
+    }
+
+    /// Tells a replica what is allowed again.
+    pub(super) fn lift(&mut self, node: usize) {
+        let now = self.now;
+        let conditions = &self.nodes[node].conditions;
+        let (full, refuses, closed) = (
+            conditions.full_disk > now,
+            conditions.refuses_saves > now,
+            conditions.gate_closed > now,
+        );
+        self.nodes[node].disk.set_full(full);
+        if let Some(end) = self.end(node) {
+            if !refuses {
+                self.command(end, Command::AllowSaveState(true));
+            }
+            if !closed {
+                self.command(end, Command::SetAcceptMessages(true));
+            }
+        }
+    }
+
+    /// The replicas that take requests.
+    fn open(&self) -> Vec<End> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .filter(|(_, node)| node.process.as_ref().is_some_and(|process| process.execution.open))
+            .map(|(index, node)| End { node: index, incarnation: node.incarnation })
+            .collect()
+    }
+
+    pub(super) fn client(&mut self) {
+        if matches!(self.phase, Phase::Convergence { .. } | Phase::Done) {
+            return;
+        }
+        let pause = self.dice.between(Duration::ZERO, self.plan.load * 2);
+        let pause = if self.is_healed() { pause.max(Duration::from_millis(20)) } else { pause };
+        self.after(pause, Event::Client);
+        let open = self.open();
+        let stray = !self.is_healed() && self.dice.chance(20);
+        let target = if stray {
+            let node = self.dice.index(self.nodes.len());
+            self.end(node)
+        } else if open.is_empty() {
+            None
+        } else {
+            Some(self.dice.pick(&open))
+        };
+        let Some(end) = target else { return };
+        let count = if self.dice.chance(100) { 1 + self.dice.below(20) } else { 1 };
+        let requests = (0..count).map(|_| self.request(end)).collect();
+        self.command(end, Command::Replicate(requests));
+    }
+
+    fn request(&mut self, end: End) -> Request {
+        self.requests += 1;
+        let length = if self.plan.long_requests && self.dice.chance(30) {
+            self.dice.index(20_000)
+        } else {
+            self.dice.index(200)
+        };
+        let mut payload = format!("request {} ", self.requests).into_bytes();
+        payload.resize(payload.len() + length, b'x');
+        let exclusive = self.dice.chance(50);
+        self.checker.issued(end.node, self.requests);
+        Request { payload: payload.into(), token: RequestToken(self.requests), exclusive, last_decree: false }
+    }
+
+    fn submit_special(&mut self, start: &[u8], argument: &[u8]) {
+        let open = self.open();
+        if open.is_empty() {
+            return;
+        }
+        let end = self.dice.pick(&open);
+        self.requests += 1;
+        let payload = [start, argument, format!(" request {}", self.requests).as_bytes()].concat();
+        self.checker.issued(end.node, self.requests);
+        let (payload, token) = (Bytes::from(payload), RequestToken(self.requests));
+        let request = Request { payload, token, exclusive: false, last_decree: false };
+        self.command(end, Command::Replicate(vec![request]));
+    }
+
+    /// From now on nothing goes wrong any more, and the cluster has to work.
+    pub(super) fn heal(&mut self) {
+        self.trace.note(self.now, &[21], || "everything is healed".to_owned());
+        let until = self.now + LIVENESS;
+        let acknowledged = self.checker.acknowledged() + PROBES;
+        self.phase = Phase::Progress { until, acknowledged };
+        self.network.heal();
+        for node in 0..self.nodes.len() {
+            self.nodes[node].conditions = Conditions::default();
+            self.nodes[node].disk.set_full(false);
+            self.nodes[node].disk.set_broken(false);
+            if let Some(process) = &mut self.nodes[node].process {
+                process.fuse = None;
+                self.lift(node);
+            } else {
+                let pause = self.dice.millis(0, 1_000);
+                self.after(pause, Event::Start(node));
+            }
+        }
+        self.after(Duration::from_millis(50), Event::Look);
+    }
+
+    /// Whether the liveness phase has reached its goal, or has failed to.
+    pub(super) fn look(&mut self) -> Check {
+        match self.phase {
+            Phase::Safety | Phase::Done => return Ok(()),
+            Phase::Progress { until, acknowledged } => {
+                if self.checker.acknowledged() >= acknowledged {
+                    let until = self.now + LIVENESS;
+                    let decree = self.checker.history.last_chosen();
+                    self.phase = Phase::Convergence { until, decree };
+                } else if self.now > until {
+                    return Err(self.stuck("no request is acknowledged"));
+                }
+            }
+            Phase::Convergence { until, decree } => {
+                let reached = self.nodes.iter().all(|node| {
+                    node.process.as_ref().is_some_and(|process| process.execution.executed >= decree)
+                });
+                let primaries = self.nodes.iter().filter_map(|node| node.process.as_ref());
+                let primaries = primaries.filter(|process| process.engine.role() == Role::Primary).count();
+                if reached && primaries == 1 && self.open().len() == 1 {
+                    self.phase = Phase::Done;
+                    return Ok(());
+                } else if self.now > until {
+                    return Err(self.stuck(&format!("not all have executed {decree}")));
+                }
+            }
+        }
+        self.after(Duration::from_millis(50), Event::Look);
+        Ok(())
+    }
+
+    fn stuck(&self, what: &str) -> Violation {
+        let state = |node: &super::world::Node| match &node.process {
+            None => "down".to_owned(),
+            Some(process) => {
+                let status = process.engine.status();
+                format!(
+                    "{:?} v{} accepted {} promised {} passed {} executed {} log {:?}",
+                    status.role,
+                    status.version,
+                    status.accepted,
+                    status.promised,
+                    status.passed,
+                    process.execution.executed,
+                    status.log_range,
+                )
+            }
+        };
+        let states: Vec<_> = self.nodes.iter().map(state).collect();
+        Violation::new("liveness", format!("{what} after {LIVENESS:?}: {}", states.join("; ")))
+    }
+}
+

@@ -1,0 +1,233 @@
+//! One run of a simulated replica: what a process holds, how it starts from its disk, and its clock.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::app::App;
+use super::checker::{Checker, Violation};
+use super::dice::Dice;
+use super::disk::SimDisk;
+use super::execution::Execution;
+use super::plan::{Plan, member};
+use super::transfer::Transfer;
+use crate::engine::{AppendSeq, Effect, Engine, FetchId, Input, Outbox, Settings};
+use crate::storage::{
+    CheckpointReader, Directory, LogWriter, RestoreSettings, RestoreTarget, Restored, SaveAnswer, restore,
+};
+use crate::types::{Configuration, Decree, Instant, MemberId, ProtocolVersion};
+use crate::wire::Vote;
+
+/// The data directory on every disk.
+pub(super) const DIRECTORY: &str = "data";
+
+/// A replica's clock: it starts anywhere and runs a little fast or slow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    started: Instant,
+    offset: Duration,
+    /// Its seconds per thousand seconds.
+    rate: u64,
+}
+
+impl Clock {
+    fn new(dice: &mut Dice, now: Instant) -> Clock {
+        let offset = dice.between(Duration::from_secs(100), Duration::from_secs(5_000_000));
+        let rate = if dice.chance(500) { 1000 } else { 900 + dice.below(200) };
+        Clock { started: now, offset, rate }
+    }
+
+    /// What it shows.
+    pub(super) fn shows(&self, now: Instant) -> Instant {
+        let ran = u64::try_from(now.since(self.started).as_micros()).unwrap_or(u64::MAX);
+        Instant(ran.saturating_mul(self.rate) / 1000) + self.offset
+    }
+
+    /// When it will show `local`.
+    pub(super) fn when(&self, local: Instant) -> Instant {
+        let ran = (local - self.offset).0;
+        self.started + Duration::from_micros(ran.saturating_mul(1000).div_ceil(self.rate))
+    }
+}
+
+/// A running replica.
+pub(super) struct Process {
+    pub(super) member: MemberId,
+    pub(super) engine: Engine,
+    pub(super) outbox: Outbox,
+    pub(super) directory: Directory,
+    pub(super) log: LogWriter,
+    pub(super) execution: Execution,
+    pub(super) clock: Clock,
+    pub(super) inbox: Vec<Input>,
+    /// The log write under way, and what waits for it.
+    pub(super) flushing: Option<AppendSeq>,
+    pub(super) after_flush: Vec<Effect>,
+    pub(super) wake_at: Option<Instant>,
+    /// Turns since time has moved.
+    pub(super) spins: u32,
+    /// Effect boundaries until it dies.
+    pub(super) fuse: Option<u32>,
+    pub(super) peers: Vec<MemberId>,
+    pub(super) last_send: BTreeMap<MemberId, Instant>,
+    pub(super) transfers: BTreeMap<FetchId, Transfer>,
+    pub(super) saving_refused: bool,
+}
+
+/// Why a replica did not start.
+pub(super) enum NoStart {
+    /// The disk failed, as it was told to.
+    Disk,
+    /// It should have started.
+    Violation(Violation),
+}
+
+impl From<Violation> for NoStart {
+    fn from(violation: Violation) -> NoStart {
+        NoStart::Violation(violation)
+    }
+}
+
+/// What a start needs.
+pub(super) struct Start<'a> {
+    pub(super) node: usize,
+    pub(super) plan: &'a Plan,
+    pub(super) version: ProtocolVersion,
+    pub(super) disk: &'a SimDisk,
+    /// Its disk may fail: a failed start proves nothing.
+    pub(super) faulty: bool,
+    pub(super) refuses_saves: bool,
+    pub(super) now: Instant,
+}
+
+impl Start<'_> {
+    /// Restores the replica and compares what it has found with what it had.
+    pub(super) fn run(self, dice: &mut Dice, checker: &mut Checker) -> Result<Process, NoStart> {
+        let failed = |error: &dyn std::fmt::Display| {
+            if self.faulty || self.disk.is_off() {
+                return NoStart::Disk;
+            }
+            let text = format!("node {} does not start: {error}", self.node);
+            NoStart::Violation(Violation::new("XFER-44", text))
+        };
+        let disk: Arc<SimDisk> = Arc::new(self.disk.clone());
+        let directory = Directory::open(disk, Path::new(DIRECTORY)).map_err(|error| failed(&error))?;
+        let settings = RestoreSettings {
+            member: member(self.node),
+            version: self.version,
+            initial_members: Some(Arc::clone(&checker.configuration().members)),
+            retention: self.plan.retention,
+            refuse_damaged_tail: false,
+        };
+        let mut loader = Loader {
+            node: self.node,
+            checker,
+            app: App::default(),
+            executed: Decree::ZERO,
+            refuses_saves: self.refuses_saves,
+            violation: None,
+        };
+        let restored = restore(&directory, &settings, &mut loader);
+        let Loader { app, executed, violation, .. } = loader;
+        if let Some(violation) = violation {
+            return Err(violation.into());
+        }
+        let restored = restored.map_err(|error| failed(&error))?;
+        if self.disk.is_off() {
+            return Err(NoStart::Disk);
+        }
+        self.check(&restored, executed, checker)?;
+        let Restored { recovered, log, saving_refused, .. } = restored;
+        let clock = Clock::new(dice, self.now);
+        let settings =
+            Settings { member: member(self.node), version: self.version, ..self.plan.settings.clone() };
+        let engine = Engine::recover(settings, recovered, dice.bits(), clock.shows(self.now));
+        Ok(Process {
+            member: member(self.node),
+            engine,
+            outbox: Outbox::default(),
+            directory,
+            log,
+            execution: Execution::new(app, executed),
+            clock,
+            inbox: Vec::new(),
+            flushing: None,
+            after_flush: Vec::new(),
+            wake_at: None,
+            spins: 0,
+            fuse: None,
+            peers: Vec::new(),
+            last_send: BTreeMap::new(),
+            transfers: BTreeMap::new(),
+            saving_refused,
+        })
+    }
+
+    fn check(&self, restored: &Restored, executed: Decree, checker: &mut Checker) -> Result<(), Violation> {
+        let recovered = &restored.recovered;
+        if recovered.executed != executed {
+            let text = format!("node {} restores {}, {executed} executed", self.node, recovered.executed);
+            return Err(Violation::new("PROTO-25", text));
+        }
+        if recovered.relearn.is_some() {
+            let text = format!("node {}: history is missing on an undamaged disk", self.node);
+            return Err(Violation::new("HARD-374", text));
+        }
+        checker.recovered(self.node, &recovered.accepted, recovered.promised)
+    }
+}
+
+/// The application while a replica restores.
+struct Loader<'a> {
+    node: usize,
+    checker: &'a mut Checker,
+    app: App,
+    executed: Decree,
+    refuses_saves: bool,
+    violation: Option<Violation>,
+}
+
+impl RestoreTarget for Loader<'_> {
+    fn load(&mut self, state: Option<&mut CheckpointReader>) -> bool {
+        (self.app, self.executed) = (App::default(), Decree::ZERO);
+        let Some(reader) = state else { return true };
+        let decree = reader.header().executed;
+        let Some(app) = App::load(reader) else { return false };
+        (self.app, self.executed) = (app, decree);
+        if let Err(text) = self.checker.history.is_state_after(decree, self.app.digest()) {
+            let text = format!("node {} loads {decree}.codex: {text}", self.node);
+            self.violation.get_or_insert(Violation::new("PROTO-24", text));
+        }
+        true
+    }
+
+    fn execute(&mut self, vote: &Vote) -> bool {
+        if !vote.decree().follows(self.executed) {
+            let text = format!("node {} replays {} after {}", self.node, vote.decree(), self.executed);
+            self.violation.get_or_insert(Violation::new("PROTO-12", text));
+        }
+        self.executed = vote.decree();
+        let mut save = false;
+        for request in vote.requests() {
+            save |= self.app.execute(vote.decree(), &request);
+        }
+        if let Err(violation) = self.checker.history.executed(vote, self.app.digest()) {
+            self.violation.get_or_insert(violation);
+        }
+        save
+    }
+
+    fn reconfigured(&mut self, _: &Configuration) {}
+
+    fn save(&mut self, mut into: &mut dyn Write) -> SaveAnswer {
+        if self.refuses_saves {
+            return SaveAnswer::Refused;
+        }
+        match self.app.save(&mut into) {
+            Ok(()) => SaveAnswer::Saved,
+            Err(_) => SaveAnswer::Failed,
+        }
+    }
+}
