@@ -18,6 +18,7 @@ pub(super) enum Job {
     Status(bool),
     PrimaryRecovered,
     StateCopied(Decree),
+    MembersPersisted,
 }
 
 /// What the context is doing.
@@ -79,6 +80,7 @@ impl Execution {
             }
             Apply::PrimaryRecovered => self.jobs.push_back(Job::PrimaryRecovered),
             Apply::StateCopied { decree } => self.jobs.push_back(Job::StateCopied(decree)),
+            Apply::MembersPersisted => self.jobs.push_back(Job::MembersPersisted),
             Apply::Save(request) => {
                 self.answered(request.at);
                 self.save = Some(request);

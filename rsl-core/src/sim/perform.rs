@@ -152,6 +152,9 @@ impl World<'_> {
                 }
                 defunct @ Effect::PersistDefunct { .. } => process.after_flush.push(defunct),
                 Effect::Voted { .. } => {}
+                Effect::PersistMembers(_) | Effect::BootstrapEnded { .. } => {
+                    return Err(Violation::new("simulator", "nobody asked for a bootstrap"));
+                }
                 Effect::Report(report) => self.report(node, &report)?,
                 Effect::Stop(reason) => stop = Some(reason),
             }
@@ -425,7 +428,7 @@ impl World<'_> {
                     format!("node {node} is primary: {is_primary}")
                 });
             }
-            Job::PrimaryRecovered | Job::StateCopied(_) => {}
+            Job::PrimaryRecovered | Job::StateCopied(_) | Job::MembersPersisted => {}
         }
         Ok(())
     }
@@ -638,6 +641,9 @@ impl World<'_> {
             }
         }
         drop(process);
+        if known.conditions.broken.take().is_some() {
+            known.disk.set_broken(false);
+        }
         known.disk.crash(crash, &mut self.dice);
         self.network.ended(end);
         self.counts.crashes += 1;

@@ -212,6 +212,7 @@ fn settings(dice: &mut Dice) -> Settings {
         max_cache_len: dice.pick(&[2, 64, 50 * 1024]) * 1024,
         max_vote_len: 100 << 20,
         promote_while_catching_up: dice.chance(300),
+        remote_bootstrap: true,
         use_global_accept_flag: dice.chance(500),
     }
 }

@@ -329,6 +329,8 @@ pub fn restore(
     let mut replay = Replay::new(directory.disk(), path, &listing, settings, known)?;
     replay.run(target, Some(directory))?;
     let checkpoint_lag = replay.checkpoint_lag();
+    // Names that an earlier process left without a sync are built upon from here on [STOR-19] [HARD-50].
+    directory.disk().sync_dir(path).map_err(failed)?;
     let log = open_log(directory, settings, &mut replay)?;
     if !replay.saved.is_empty() {
         // Deleting is best effort; what is left goes with the next checkpoint [STOR-58].
@@ -442,15 +444,17 @@ fn open_ahead(
     Ok(log)
 }
 
-/// Cuts what follows the last accepted record, durably, before anything is appended [HARD-32] [HARD-367].
+/// Cuts what follows the last accepted record before anything is appended [HARD-32] [HARD-367], and makes what stays
+/// durable: a process that died between its write and its sync leaves records that are not, and from here on they are
+/// spoken of [STOR-19].
 fn cut_tail(directory: &Directory, log: &mut ScannedLog) -> Result<(), RestoreError> {
     let path = directory.file(FileName::Log(log.indexed.name));
     let cut = || -> io::Result<Arc<dyn DiskFile>> {
         let file = directory.disk().open(&path, OpenMode::Write)?;
         if file.size()? > log.end.offset {
             file.set_len(log.end.offset)?;
-            file.sync()?;
         }
+        file.sync()?;
         Ok(file)
     };
     log.indexed.file = cut().map_err(|error| RestoreError::new(&path, error))?;

@@ -221,3 +221,17 @@ fn other_gaps_fail_the_start() {
     let error = start(&elsewhere).0.unwrap_err();
     assert!(matches!(*error.reason, RestoreReason::Gap { .. }), "8.codex does not reach decree 10: {error}");
 }
+
+/// [STOR-19] [HARD-50]: a process dies between a write and its sync; the next one reads the record and speaks of it, so a
+/// power failure must not take it away any more, nor the name of its file. Found by the simulator (seeds 83, 413).
+#[test]
+fn what_a_start_has_read_is_durable() {
+    let disk = disk();
+    let name = log_name(0);
+    let file = disk.open(&name, OpenMode::Create).unwrap();
+    file.write_at(0, &log(&[vote(0, 1), vote(1, 1), prepare(1, 7)])).unwrap();
+    assert_eq!(promised(&disk), ballot(7));
+    let disk = disk.after_power_failure(|_, _| 0);
+    assert_eq!(promised(&disk), ballot(7));
+    assert_eq!(disk.get(&name), Some(log(&[vote(0, 1), vote(1, 1), prepare(1, 7)])));
+}
