@@ -182,9 +182,9 @@ pub enum Answer {
 /// How a transfer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchOutcome {
-    /// The stream ended or broke; what was delivered before stays. `empty` = not one record came.
+    /// The stream ended or broke; what was delivered before stays.
     VotesEnded {
-        /// No record was received.
+        /// The source was reached and had not one record; false when it could not be reached or the stream broke.
         empty: bool,
     },
     /// The checkpoint is durable under its final name.

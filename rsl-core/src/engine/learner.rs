@@ -165,8 +165,10 @@ impl Engine {
             }
             None => answers.iter().filter(fits).copied().collect(),
         };
-        if let Some(source) = self.prng.choose(&candidates).copied() {
-            self.copy_state(source.member, source.learn, &source.log);
+        match self.prng.choose(&candidates).copied() {
+            Some(source) => self.copy_state(source.member, source.learn, &source.log),
+            // No checkpoint to prefer: those whose log gave nothing are asked again in a later round [HARD-372].
+            None => self.learner.empty.clear(),
         }
     }
 

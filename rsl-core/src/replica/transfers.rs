@@ -49,7 +49,7 @@ impl Transfers {
         if let Err(error) = self.native("transfer", transfer) {
             tracing::error!(%error, "cannot create a thread for a transfer");
             let outcome = match kind {
-                FetchKind::Votes => FetchOutcome::VotesEnded { empty: true },
+                FetchKind::Votes => FetchOutcome::VotesEnded { empty: false },
                 FetchKind::Checkpoint { .. } => FetchOutcome::CheckpointFailed,
             };
             self.shared.mailbox.input(Input::FetchEnded { fetch, outcome });
@@ -99,7 +99,7 @@ impl Transfer<'_> {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::info!(from = %self.from, %error, "cannot learn votes");
-                return FetchOutcome::VotesEnded { empty };
+                return FetchOutcome::VotesEnded { empty: false };
             }
         };
         let mut stream = VoteStream::new(stream, max_record);
@@ -111,6 +111,7 @@ impl Transfer<'_> {
                 Ok(None) => break,
                 Err(error) => {
                     tracing::info!(from = %self.from, %error, "the stream of votes ends here");
+                    empty = false;
                     break;
                 }
             }

@@ -290,6 +290,25 @@ fn an_empty_source_is_remembered() {
     assert_eq!(fetch(&mut bench).unwrap().2, Some(7));
 }
 
+/// [HARD-372]: without a checkpoint to prefer, a source that gave nothing twice is asked again, in a later round. Found
+/// by the simulator (seeds 1522, 2544): a replica waited for ever beside a source it had failed to reach twice.
+#[test]
+fn an_empty_source_is_not_given_up() {
+    let held = at(5, 2, 2);
+    let mut bench = initializing(3, held);
+    let mut asked = 0;
+    for _ in 0..6 {
+        bench.receive(2, answer(at(9, 2, 2), held, 2, 0, 0));
+        if let Some((id, ..)) = fetch(&mut bench) {
+            asked += 1;
+            let outcome = FetchOutcome::VotesEnded { empty: true };
+            bench.give(vec![Input::FetchEnded { fetch: id, outcome }]);
+        }
+        bench.wait(Duration::from_millis(1_100));
+    }
+    assert!(asked > 2, "{asked}");
+}
+
 /// [SCN-23] [XFER-24] [XFER-25] [STOR-54]: a copied checkpoint replaces the state by a restart.
 #[test]
 fn a_copied_checkpoint_ends_the_replica() {
