@@ -128,9 +128,9 @@ fn totals(outcomes: &[Outcome]) -> Vec<(&'static str, u64)> {
 
 /// A hash over the trace hashes of all seeds.
 fn trace(outcomes: &[Outcome]) -> u64 {
-    outcomes
-        .iter()
-        .fold(0, |hash: u64, outcome| (hash ^ outcome.trace).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31))
+    outcomes.iter().fold(0, |hash: u64, outcome| {
+        (hash ^ outcome.trace).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31)
+    })
 }
 
 fn summary(outcomes: &[Outcome], failures: usize, elapsed: Duration) {

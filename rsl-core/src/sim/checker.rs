@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use super::history::{History, Key, value_of};
-use super::plan::{member, node_of};
+use super::plan::member;
 use crate::engine::{AbortReason, AppendSeq, RequestToken};
 use crate::format::Record;
 use crate::storage::CheckpointReader;
-use crate::types::{Ballot, Configuration, Decree, MemberId, Position};
+use crate::types::{Ballot, Configuration, Decree, Position};
 use crate::wire::{Message, PrepareAccepted, Vote};
 
 /// A rule that was broken.
@@ -236,7 +236,10 @@ impl Checker {
         if position.ballot != Ballot::EMPTY {
             let before = facts.values.insert((position.decree, position.ballot), value_of(accepted));
             if before.is_some_and(|before| before != value_of(accepted)) {
-                return Err(Violation::new("PROTO-13", format!("node {node} starts with another {position}")));
+                return Err(Violation::new(
+                    "PROTO-13",
+                    format!("node {node} starts with another {position}"),
+                ));
             }
             facts.durable.insert((position.decree, position.ballot));
         }
@@ -311,10 +314,5 @@ impl Checker {
     /// The configuration of the run.
     pub(super) const fn configuration(&self) -> &Configuration {
         &self.configuration
-    }
-
-    /// Whether this is a member of the cluster.
-    pub(super) fn is_member(&self, id: MemberId) -> bool {
-        node_of(id).is_some_and(|node| node < self.facts.len())
     }
 }

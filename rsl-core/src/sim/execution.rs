@@ -14,10 +14,10 @@ use crate::wire::Vote;
 pub(super) enum Job {
     Execute { vote: Vote, tokens: Vec<RequestToken>, change: Option<ChangeToken> },
     Abort(RequestToken, AbortReason),
-    AbortChange(ChangeToken, AbortReason),
+    AbortChange,
     Status(bool),
     PrimaryRecovered,
-    StateCopied(Decree),
+    StateCopied,
     MembersPersisted,
 }
 
@@ -66,7 +66,7 @@ impl Execution {
                 self.jobs.push_back(Job::Execute { vote, tokens, change });
             }
             Apply::Abort { token, reason } => self.jobs.push_back(Job::Abort(token, reason)),
-            Apply::AbortChange { token, reason } => self.jobs.push_back(Job::AbortChange(token, reason)),
+            Apply::AbortChange { .. } => self.jobs.push_back(Job::AbortChange),
             Apply::Hold(hold) => self.hold = hold,
             Apply::Status { is_primary: true } => {
                 self.open = true;
@@ -79,7 +79,7 @@ impl Execution {
                 self.jobs.push_back(Job::Status(false));
             }
             Apply::PrimaryRecovered => self.jobs.push_back(Job::PrimaryRecovered),
-            Apply::StateCopied { decree } => self.jobs.push_back(Job::StateCopied(decree)),
+            Apply::StateCopied { .. } => self.jobs.push_back(Job::StateCopied),
             Apply::MembersPersisted => self.jobs.push_back(Job::MembersPersisted),
             Apply::Save(request) => {
                 self.answered(request.at);

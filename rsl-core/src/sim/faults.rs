@@ -99,11 +99,8 @@ impl World<'_> {
     pub(super) fn lift(&mut self, node: usize) {
         let now = self.now;
         let conditions = &self.nodes[node].conditions;
-        let (full, refuses, closed) = (
-            conditions.full_disk > now,
-            conditions.refuses_saves > now,
-            conditions.gate_closed > now,
-        );
+        let (full, refuses, closed) =
+            (conditions.full_disk > now, conditions.refuses_saves > now, conditions.gate_closed > now);
         self.nodes[node].disk.set_full(full);
         if let Some(end) = self.end(node) {
             if !refuses {
@@ -249,4 +246,3 @@ impl World<'_> {
         Violation::new("liveness", format!("{what} after {LIVENESS:?}: {}", states.join("; ")))
     }
 }
-

@@ -43,6 +43,8 @@ struct Proposal {
     value: u64,
     /// Fingerprint of all its bytes [PROTO-6].
     bytes: u64,
+    /// It ends its configuration once it is chosen [PROTO-23].
+    reconfigures: bool,
     acks: BTreeSet<MemberId>,
 }
 
@@ -132,7 +134,8 @@ impl History {
                 ));
             }
         }
-        self.proposals.insert(key, Proposal { value, bytes, acks: BTreeSet::new() });
+        let reconfigures = vote.reconfiguration().is_some();
+        self.proposals.insert(key, Proposal { value, bytes, reconfigures, acks: BTreeSet::new() });
         Ok(())
     }
 
@@ -159,6 +162,9 @@ impl History {
         if proposal.acks.len() < majority {
             return Ok(());
         }
+        if proposal.reconfigures {
+            self.ends.insert(key.configuration, key.decree);
+        }
         match self.chosen.get(&key.decree) {
             None => {
                 self.chosen.insert(key.decree, Chosen { value, under: key });
@@ -167,14 +173,12 @@ impl History {
             Some(chosen) if chosen.value == value => Ok(()),
             Some(chosen) => Err(Violation::new(
                 "PROTO-11",
-                format!("two values are chosen for {}: under {:?} and under {key:?}", key.decree, chosen.under),
+                format!(
+                    "two values are chosen for {}: under {:?} and under {key:?}",
+                    key.decree, chosen.under
+                ),
             )),
         }
-    }
-
-    /// A configuration ends with the reconfiguration vote at `decree`.
-    pub(super) fn ended(&mut self, configuration: u32, decree: Decree) {
-        self.ends.insert(configuration, decree);
     }
 
     /// A replica executes a decree; `digest` is its state after it.
@@ -221,7 +225,9 @@ impl History {
     pub(super) fn is_state_after(&self, decree: Decree, digest: [u64; 4]) -> Result<(), String> {
         match self.executed.get(&decree) {
             Some(executed) if executed.digest == digest => Ok(()),
-            Some(executed) => Err(format!("state after {decree}: {digest:?} instead of {:?}", executed.digest)),
+            Some(executed) => {
+                Err(format!("state after {decree}: {digest:?} instead of {:?}", executed.digest))
+            }
             None => Err(format!("a state after {decree}, which nobody has executed")),
         }
     }

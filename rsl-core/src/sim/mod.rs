@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `plan.rs` | what a seed means: cluster, settings, faults |
 //! | `world.rs` | the scheduler and what happens at each event |
-//! | `perform.rs` | a replica's turn and its effects |
+//! | `perform.rs`, `apply.rs` | a replica's turn and its effects; its application's side |
 //! | `faults.rs` | faults, clients, the liveness phase |
 //! | `process.rs`, `execution.rs`, `app.rs` | one running replica and its application |
 //! | `disk.rs`, `network.rs`, `transfer.rs` | what it runs on |
@@ -18,6 +18,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod app;
+mod apply;
 mod checker;
 mod dice;
 mod disk;
@@ -36,8 +37,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 pub use checker::Violation;
-pub use plan::Profile;
 use plan::Plan;
+pub use plan::Profile;
 pub use trace::Printer;
 use trace::Trace;
 pub use world::Counts;

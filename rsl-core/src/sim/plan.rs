@@ -256,7 +256,9 @@ fn fault(dice: &mut Dice, kind: u64, members: usize) -> Fault {
     let crash = if dice.chance(600) { Crash::Power } else { Crash::Kill };
     let stop = if dice.chance(500) { Stop::Lose } else { Stop::Hold };
     match kind {
-        0 => Fault::Crash { node, crash, fuse: Some(dice.pick(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])), down },
+        0 => {
+            Fault::Crash { node, crash, fuse: Some(dice.pick(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])), down }
+        }
         1 => Fault::Crash { node, crash, fuse: u32::try_from(dice.below(60)).ok(), down },
         2 => Fault::Crash { node, crash, fuse: None, down },
         3 => Fault::Blackout { down },

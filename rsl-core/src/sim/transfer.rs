@@ -1,15 +1,21 @@
 //! The learn port: votes and checkpoints on their way from one replica's files to another's [XFER-1].
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
+use super::checker::Violation;
 use super::network::End;
 use super::process::{DIRECTORY, Process};
-use crate::engine::FetchKind;
+use super::world::{Check, Event, World};
+use crate::engine::{FetchId, FetchKind, FetchOutcome, Input};
 use crate::format::{FileName, Record, RecordStream, StreamError, read_exact_at};
-use crate::storage::{Directory, DiskFile, OpenMode};
-use crate::types::Decree;
+use crate::storage::{CopyRequest, Directory, DiskFile, OpenMode, PublishError, copy_checkpoint};
+use crate::types::{Decree, Instant};
 use crate::wire::Message;
 
+/// Longest checkpoint header that is copied.
+const MAX_HEADER: u64 = 100 << 20;
 /// Longest record of a stream.
 const RECORD_LIMIT: u64 = 100 << 20;
 
@@ -94,4 +100,142 @@ fn checkpoint(directory: &Directory, decree: Decree) -> Vec<u8> {
     let path = std::path::Path::new(DIRECTORY).join(FileName::Checkpoint(decree).to_string());
     let opened = directory.disk().open(&path, OpenMode::Read);
     opened.and_then(|file| read(&*file)).unwrap_or_default()
+}
+
+impl World<'_> {
+    pub(super) fn fetch(
+        &mut self,
+        end: End,
+        fetch: FetchId,
+        source: usize,
+        request: &Message,
+        kind: FetchKind,
+    ) -> Check {
+        let request = request.encode().map_err(|error| Violation::new("WIRE-31", error.to_string()))?;
+        self.trace.note(self.now, &[11, end.node as u64, source as u64], || {
+            format!("node {} fetches {kind:?} from {source}", end.node)
+        });
+        let Some(process) = self.process(end) else { return Ok(()) };
+        let transfer = Transfer { kind, request, source, server: None, received: Vec::new(), records: 0 };
+        process.transfers.insert(fetch, transfer);
+        let pause = self.dice.millis(0, 30);
+        self.after(pause, Event::Serve(end, fetch));
+        Ok(())
+    }
+
+    /// A learn request reaches its server, which sends what it has in pieces.
+    pub(super) fn serve(&mut self, end: End, fetch: FetchId) -> Check {
+        let Some(process) = self.process(end) else { return Ok(()) };
+        let Some(transfer) = process.transfers.get(&fetch) else { return Ok(()) };
+        let (source, bytes) = (transfer.source, transfer.request.clone());
+        let request =
+            Message::decode(&bytes).map_err(|error| Violation::new("WIRE-31", error.to_string()))?;
+        let passes = self.network.passes(end.node, source, self.now)
+            && self.network.passes(source, end.node, self.now);
+        let server = self.end(source).filter(|_| passes);
+        let Some(server) = server else {
+            let timeout = self.dice.millis(0, 3_000);
+            self.after(timeout, Event::TransferFails(end, fetch));
+            return Ok(());
+        };
+        let Some(serving) = self.process(server) else { return Ok(()) };
+        let bytes = Bytes::from(answer(serving, &request));
+        if let Some(transfer) = self.process(end).and_then(|process| process.transfers.get_mut(&fetch)) {
+            transfer.server = Some(server);
+        }
+        let breaks = !self.is_healed() && self.dice.chance(100);
+        let sent = if breaks { self.dice.index(bytes.len() + 1) } else { bytes.len() };
+        let pieces = 1 + self.dice.index(4);
+        let slow = if self.is_healed() { 5 } else { self.dice.pick(&[5, 5, 50, 500]) };
+        let mut at = self.now;
+        let mut from = 0;
+        for index in 0..pieces {
+            at = at + self.dice.millis(0, slow) + Duration::from_micros(1);
+            let last = index + 1 == pieces;
+            let to = if last { sent } else { from + self.dice.index(sent - from + 1) };
+            let piece = Piece { bytes: bytes.slice(from..to), last };
+            from = to;
+            self.at(at, Event::Piece(end, fetch, piece));
+        }
+        Ok(())
+    }
+
+    pub(super) fn piece(&mut self, end: End, fetch: FetchId, piece: &Piece) -> Check {
+        let Some(process) = self.process(end) else { return Ok(()) };
+        let Some(transfer) = process.transfers.get_mut(&fetch) else { return Ok(()) };
+        let (source, server) = (transfer.source, transfer.server);
+        if server.is_none() || self.end(source) != server || !self.network.passes(source, end.node, self.now)
+        {
+            self.transfer_fails(end, fetch);
+            return Ok(());
+        }
+        let Some(process) = self.process(end) else { return Ok(()) };
+        let Some(transfer) = process.transfers.get_mut(&fetch) else { return Ok(()) };
+        transfer.received.extend_from_slice(&piece.bytes);
+        match transfer.kind {
+            FetchKind::Votes => {
+                let records = transfer.take_records().map_err(|error| {
+                    Violation::new("XFER-22", format!("stream of node {source}: {error}"))
+                })?;
+                let empty = transfer.records == 0;
+                if piece.last {
+                    process.transfers.remove(&fetch);
+                    self.counts.learned += u64::from(!empty);
+                }
+                if !records.is_empty() {
+                    self.give(end, Input::Fetched { fetch, records });
+                }
+                if piece.last {
+                    let outcome = FetchOutcome::VotesEnded { empty };
+                    self.give(end, Input::FetchEnded { fetch, outcome });
+                }
+                Ok(())
+            }
+            FetchKind::Checkpoint { .. } if piece.last => self.copy(end, fetch),
+            FetchKind::Checkpoint { .. } => Ok(()),
+        }
+    }
+
+    /// All bytes of a checkpoint that will come are here.
+    fn copy(&mut self, end: End, fetch: FetchId) -> Check {
+        let faulty = self.disk_is_faulty(end.node);
+        self.nodes[end.node].disk.set_now(self.now.since(Instant(0)));
+        let Some(process) = self.process(end) else { return Ok(()) };
+        let Some(transfer) = process.transfers.remove(&fetch) else { return Ok(()) };
+        let outcome = match copy(process, &transfer) {
+            Ok(decree) => {
+                let size = transfer.received.len() as u64;
+                self.counts.copied += 1;
+                self.verify_checkpoint(end, decree)?;
+                FetchOutcome::CheckpointCopied { decree, size }
+            }
+            Err(PublishError::Io(error)) if !faulty => {
+                return Err(Violation::new("XFER-23", format!("node {} copies: {error}", end.node)));
+            }
+            Err(_) => FetchOutcome::CheckpointFailed,
+        };
+        self.trace
+            .note(self.now, &[12, end.node as u64], || format!("node {} copies: {outcome:?}", end.node));
+        self.give(end, Input::FetchEnded { fetch, outcome });
+        Ok(())
+    }
+
+    pub(super) fn transfer_fails(&mut self, end: End, fetch: FetchId) {
+        let Some(process) = self.process(end) else { return };
+        let Some(transfer) = process.transfers.remove(&fetch) else { return };
+        let outcome = match transfer.kind {
+            FetchKind::Votes => FetchOutcome::VotesEnded { empty: false },
+            FetchKind::Checkpoint { .. } => FetchOutcome::CheckpointFailed,
+        };
+        self.give(end, Input::FetchEnded { fetch, outcome });
+    }
+}
+
+fn copy(process: &mut Process, transfer: &Transfer) -> Result<Decree, PublishError> {
+    let FetchKind::Checkpoint { decree, size, promised } = transfer.kind else {
+        return Err(PublishError::Io(std::io::Error::other("no checkpoint was asked for")));
+    };
+    let request = CopyRequest { decree, size, promised, max_header: MAX_HEADER };
+    let info = copy_checkpoint(&process.directory, request, &mut &transfer.received[..])?;
+    Ok(info.decree)
 }

@@ -132,9 +132,15 @@ impl Counts {
 pub(super) enum Phase {
     Safety,
     /// Waits until requests are acknowledged again: so many in all.
-    Progress { until: Instant, acknowledged: u64 },
+    Progress {
+        until: Instant,
+        acknowledged: u64,
+    },
     /// Waits until all have executed this decree.
-    Convergence { until: Instant, decree: Decree },
+    Convergence {
+        until: Instant,
+        decree: Decree,
+    },
     Done,
 }
 
