@@ -110,8 +110,20 @@ pub fn state(version: ProtocolVersion, decree: u64) -> HostState {
     state
 }
 
+/// Checkpoints of a small state at `decrees`, and nothing else.
+#[must_use]
+pub fn small(version: ProtocolVersion, decrees: &[u64]) -> Files {
+    let file =
+        |&decree: &u64| (format!("{decree}.codex"), with_state(version, decree, &HostState::default()));
+    Files(decrees.iter().map(file).collect())
+}
+
 fn checkpoint(version: ProtocolVersion, decree: u64) -> Vec<u8> {
-    let data = state(version, decree).encode();
+    with_state(version, decree, &state(version, decree))
+}
+
+fn with_state(version: ProtocolVersion, decree: u64, state: &HostState) -> Vec<u8> {
+    let data = state.encode();
     let configuration = Configuration { number: 1, initial_decree: Decree::ZERO, members: members() };
     let mut header = CheckpointHeader {
         version,

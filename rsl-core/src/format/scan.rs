@@ -190,12 +190,12 @@ impl<'a, S: ReadAt + ?Sized> LogScanner<'a, S> {
         }
     }
 
-    /// Shows `each` whole record that starts at a page boundary from `offset` on, whatever lies between them. Behind a
+    /// Shows `each` whole record that starts at a page boundary from `offset` on, and where, whatever lies between. Behind a
     /// record that goes beyond the end of the file there are none, unless its length is what is damaged.
     ///
     /// # Errors
     /// Of the device.
-    pub fn records_from(&mut self, offset: u64, mut each: impl FnMut(&Record)) -> io::Result<()> {
+    pub fn records_from(&mut self, offset: u64, mut each: impl FnMut(u64, &Record)) -> io::Result<()> {
         let mut at = offset;
         while self.size.saturating_sub(at) >= PAGE {
             let page = self.bytes(at, PAGE)?;
@@ -205,7 +205,7 @@ impl<'a, S: ReadAt + ?Sized> LogScanner<'a, S> {
                 if padded <= self.size - at
                     && let Ok(record) = Record::decode_own(&self.bytes(at, u64::from(raw.length))?)
                 {
-                    each(&record);
+                    each(at, &record);
                     step = padded;
                 }
             }

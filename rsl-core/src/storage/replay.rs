@@ -133,7 +133,7 @@ impl<'a> Replay<'a> {
     ) -> Result<(), RestoreError> {
         self.choose_checkpoint(target)?;
         self.read_logs(target, save_to)?;
-        self.take_next_vote();
+        self.take_next_vote()?;
         self.find_members()?;
         let position = self.accepted.position();
         self.relearn = self.relearn.filter(|wanted| wanted.is_higher(&position));
@@ -325,34 +325,37 @@ impl<'a> Replay<'a> {
         scanner: &mut LogScanner<'_, S>,
         offset: u64,
     ) -> Result<(), RestoreError> {
-        let mut last = self.accepted.position();
-        let mut promised = self.promised;
-        let beyond = |record: &Record| {
-            if !matches!(record, Record::Decision(_)) {
-                promised = promised.max(record.position().ballot);
-            }
-            // Votes go on where the log ends, but for the damaged one: anything else is a request's own bytes.
+        let accepted = self.accepted.position();
+        let (mut last, mut promised, mut found) = (accepted, self.promised, None);
+        let beyond = |at: u64, record: &Record| {
             let position = record.position();
-            let goes_on = position.decree > last.decree && position.decree <= last.decree.next().next();
-            if matches!(record, Record::Vote(_)) && (goes_on || position.is_next(&last)) {
+            // A record takes a page at least: no history gets further than this. Anything else is a request's own bytes.
+            let furthest = accepted.decree.0.saturating_add(1 + (at - offset) / PAGE);
+            if position.decree < accepted.decree || position.decree.0 > furthest {
+                return;
+            }
+            found = Some(position);
+            if !matches!(record, Record::Decision(_)) {
+                promised = promised.max(position.ballot);
+            }
+            if matches!(record, Record::Vote(_)) && position.is_higher(&last) {
                 last = position;
             }
         };
         scanner
             .records_from(offset + PAGE, beyond)
             .map_err(|error| RestoreError::at(path, offset, RestoreReason::Io(error)))?;
-        if last == self.accepted.position() {
-            return Ok(());
-        }
+        let Some(found) = found else { return Ok(()) };
         if self.settings.refuse_damaged_tail {
-            return Err(RestoreError::at(path, offset, RestoreReason::DamagedTail(last)));
+            return Err(RestoreError::at(path, offset, RestoreReason::DamagedTail(found)));
         }
         self.promised = promised;
-        self.relearn = Promise { promised, relearn: self.relearn }
-            .merge(Promise { promised, relearn: Some(last) })
-            .relearn;
+        if last != accepted {
+            let wanted = Promise { promised, relearn: Some(last) };
+            self.relearn = wanted.merge(Promise { promised, relearn: self.relearn }).relearn;
+        }
         self.beyond_torn = true;
-        self.notes.push(Note::VotesBeyondTorn { path: path.to_owned(), offset, last });
+        self.notes.push(Note::RecordsBeyondTorn { path: path.to_owned(), offset, last: found });
         Ok(())
     }
 
@@ -560,10 +563,18 @@ impl<'a> Replay<'a> {
     }
 
     /// A checkpoint that is ahead of every log brings the accepted vote with it.
-    fn take_next_vote(&mut self) {
+    fn take_next_vote(&mut self) -> Result<(), RestoreError> {
         if let Some(loaded) = &self.checkpoint
             && loaded.next_vote.decree() > self.accepted.decree()
         {
+            let found = loaded.next_vote.position();
+            // The log of that name goes on [HARD-371]; one that ends elsewhere is not what its name says [STOR-17].
+            let goes_on = self.logs.iter().find(|log| log.indexed.name == found.decree);
+            let last = goes_on.and_then(|log| log.indexed.info().votes).map(|(_, last)| last);
+            if let Some(last) = last.filter(|&last| last != found.decree && !found.decree.follows(last)) {
+                let path = self.path.join(FileName::Log(found.decree).to_string());
+                return Err(RestoreError::new(path, RestoreReason::Gap { expected: last.next(), found }));
+            }
             self.accepted = loaded.next_vote.clone();
             self.ahead = true;
         }
@@ -571,6 +582,7 @@ impl<'a> Replay<'a> {
             self.executed == Decree::ZERO || self.accepted.decree().follows(self.executed),
             "the accepted vote is the one after the executed state"
         );
+        Ok(())
     }
 
     fn find_members(&mut self) -> Result<(), RestoreError> {

@@ -126,14 +126,14 @@ pub enum Note {
         /// Logs behind the gap.
         set_aside: Vec<PathBuf>,
     },
-    /// Votes stand behind a last record that goes beyond the end of its file, so its length is damaged. They are
-    /// dropped with it and have to be learned anew before the replica votes again [HARD-34] [HARD-374].
-    VotesBeyondTorn {
+    /// Whole records stand behind one that goes beyond the end of its file, so its length is damaged. They are dropped
+    /// with it; votes among them have to be learned anew before the replica votes again [HARD-34] [HARD-374].
+    RecordsBeyondTorn {
         /// The log.
         path: PathBuf,
         /// Where the damaged record starts.
         offset: u64,
-        /// The last of these votes.
+        /// The last of them.
         last: Position,
     },
     /// A checkpoint asked for during replay could not be saved.
@@ -149,7 +149,7 @@ impl Note {
         match self {
             Note::ForeignName(_) => Some("HARD-57"),
             Note::PartialPage { .. } => Some("HARD-33"),
-            Note::HistoryEnds { .. } | Note::VotesBeyondTorn { .. } => Some("HARD-374"),
+            Note::HistoryEnds { .. } | Note::RecordsBeyondTorn { .. } => Some("HARD-374"),
             Note::DamagedTail { .. } => Some("HARD-34"),
             Note::CheckpointSkipped { clause, .. } => *clause,
             Note::TornTail { .. } | Note::SaveFailed(_) | Note::FirstLoadRefused => None,
@@ -183,10 +183,10 @@ impl fmt::Display for Note {
                 let names: Vec<_> = set_aside.iter().map(|path| path.display().to_string()).collect();
                 write!(f, " set aside: {}", names.join(", "))
             }
-            Note::VotesBeyondTorn { path, offset, last } => write!(
+            Note::RecordsBeyondTorn { path, offset, last } => write!(
                 f,
-                "{} at offset {offset}: votes through {last} stand behind a record with a damaged length; they are \
-                 dropped and will be learned anew",
+                "{} at offset {offset}: whole records through {last} stand behind one with a damaged length; they \
+                 are dropped, and votes among them will be learned anew",
                 path.display()
             ),
             Note::SaveFailed(reason) => {

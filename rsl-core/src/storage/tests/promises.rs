@@ -172,6 +172,17 @@ fn an_unusable_checkpoint_over_a_gap() {
     assert_eq!(start(&disk).0.unwrap().recovered.relearn, None);
 }
 
+/// [HARD-371] [HARD-375] [STOR-17]: a log named after the next vote that holds an older part of the history cannot go on.
+#[test]
+fn a_log_that_ends_elsewhere_does_not_go_on() {
+    let disk = disk();
+    put_checkpoint(&disk, 3);
+    put_log(&disk, 4, &votes(0..=1));
+    let error = start(&disk).0.unwrap_err();
+    assert!(matches!(*error.reason, RestoreReason::Gap { expected: Decree(2), .. }), "{error}");
+    assert_eq!(disk.get(&log_name(4)), Some(log(&votes(0..=1))), "untouched");
+}
+
 /// [HARD-34] [HARD-37] [HARD-374]: a length that goes beyond the file is a torn tail, but the votes behind it were
 /// acknowledged. They are not forgotten: neither their ballots, nor that they have to be learned anew.
 #[test]
@@ -201,10 +212,20 @@ fn a_damaged_length_before_whole_records() {
         assert_eq!(noted, round == 0, "the tail is cut at the first start");
         assert_eq!(disk.get(&log_name(0)).unwrap().len(), damaged);
     }
-    // Bytes of a request are no part of the history.
-    let (disk, _) = with(&[vote(40, 9)]);
-    let restored = start(&disk).0.unwrap();
-    assert_eq!((restored.recovered.promised, restored.recovered.relearn), (ballot(1), None));
+    for (records, promised, relearn) in [
+        // A promise alone, and a vote alone.
+        (&[prepare(3, 7)][..], 7, None),
+        (&[vote(4, 1)][..], 1, Some(Position::new(Decree(4), ballot(1)))),
+        // Further than the history can be: bytes of a request.
+        (&[vote(5, 9)][..], 1, None),
+        (&[prepare(6, 9)][..], 1, None),
+        // Older than the history: likewise.
+        (&[vote(1, 9)][..], 1, None),
+    ] {
+        let (disk, _) = with(records);
+        let recovered = start(&disk).0.unwrap().recovered;
+        assert_eq!((recovered.promised, recovered.relearn), (ballot(promised), relearn), "{records:?}");
+    }
 }
 
 /// [HARD-374] [HARD-375]: every other gap is a start failure.
