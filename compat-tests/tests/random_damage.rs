@@ -228,10 +228,13 @@ proptest! {
             Ok((_, restored)) => {
                 prop_assert_eq!(&planned["outcome"], "started", "{}", planned["error"]);
                 let accepted = restored.recovered.accepted.position();
-                prop_assert_eq!(&planned["maxAcceptedDecree"], accepted.decree.0);
-                prop_assert_eq!(&planned["maxBallot"][0], restored.recovered.promised.id);
+                // A log of version 1 or 2 that is called a checkpoint is one, of an application that we do not know.
+                let refused = |note: &Note| matches!(note, Note::CheckpointSkipped { .. }) && note.to_string().contains("application");
+                if !restored.notes.iter().any(refused) {
+                    prop_assert_eq!(&planned["maxAcceptedDecree"], accepted.decree.0);
+                    prop_assert_eq!(&planned["maxBallot"][0], restored.recovered.promised.id);
+                }
                 check_nothing_is_lost(&files, &records, &restored)?;
-                let skipped = restored.notes.iter().any(|note| matches!(note, Note::CheckpointSkipped { .. }));
                 let (executed, relearn) = (restored.recovered.executed, restored.recovered.relearn);
                 drop(restored);
                 // What the first start settled, the second finds.
@@ -239,7 +242,7 @@ proptest! {
                     .map_err(|error| TestCaseError::fail(format!("second start: {error:#}")))?;
                 prop_assert_eq!(again.recovered.accepted.position(), accepted);
                 prop_assert_eq!(again.recovered.executed, executed);
-                prop_assert_eq!(again.recovered.relearn, relearn, "skipped: {}", skipped);
+                prop_assert_eq!(again.recovered.relearn, relearn);
             }
         }
     }

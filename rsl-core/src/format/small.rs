@@ -45,10 +45,8 @@ impl Promise {
     /// Both taken together.
     #[must_use]
     pub fn merge(self, other: Promise) -> Promise {
-        let relearn = match (self.relearn, other.relearn) {
-            (Some(ours), Some(theirs)) if theirs.is_higher(&ours) => Some(theirs),
-            (ours, theirs) => ours.or(theirs),
-        };
+        let order = |position: &Position| (position.decree, position.ballot);
+        let relearn = self.relearn.into_iter().chain(other.relearn).max_by_key(order);
         Promise { promised: self.promised.max(other.promised), relearn }
     }
 

@@ -136,7 +136,9 @@ impl<'a> Replay<'a> {
         self.take_next_vote()?;
         self.find_members()?;
         let position = self.accepted.position();
-        self.relearn = self.relearn.filter(|wanted| wanted.is_higher(&position));
+        // As the engine decides when it is done: by decree, then by ballot.
+        self.relearn =
+            self.relearn.filter(|wanted| (wanted.decree, wanted.ballot) > (position.decree, position.ballot));
         Ok(())
     }
 
@@ -326,12 +328,15 @@ impl<'a> Replay<'a> {
         offset: u64,
     ) -> Result<(), RestoreError> {
         let accepted = self.accepted.position();
+        // The history has come as far as the votes read and the checkpoint loaded, or one that cannot be used.
+        let reached = accepted.decree.max(self.executed);
+        let known = self.unusable.iter().copied().max().unwrap_or_default().max(reached);
         let (mut last, mut promised, mut found) = (accepted, self.promised, None);
         let beyond = |at: u64, record: &Record| {
             let position = record.position();
             // A record takes a page at least: no history gets further than this. Anything else is a request's own bytes.
-            let furthest = accepted.decree.0.saturating_add(1 + (at - offset) / PAGE);
-            if position.decree < accepted.decree || position.decree.0 > furthest {
+            let furthest = known.0.saturating_add(1 + (at - offset) / PAGE);
+            if position.decree < reached || position.decree.0 > furthest {
                 return;
             }
             found = Some(position);

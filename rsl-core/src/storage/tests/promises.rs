@@ -172,6 +172,22 @@ fn an_unusable_checkpoint_over_a_gap() {
     assert_eq!(start(&disk).0.unwrap().recovered.relearn, None);
 }
 
+/// [HARD-374]: the same where the first record of the log behind a checkpoint is the damaged one.
+#[test]
+fn a_damaged_length_behind_a_checkpoint() {
+    let disk = disk();
+    put_checkpoint(&disk, 12);
+    let mut bytes = log(&[vote(13, 1), prepare(13, 4), vote(13, 4), vote(14, 4)]);
+    bytes[5] = 0x40;
+    disk.put(&log_name(13), &bytes);
+    for round in 0..2 {
+        let recovered = start(&disk).0.unwrap().recovered;
+        assert_eq!(recovered.accepted.position(), Position::new(Decree(13), ballot(1)), "start {round}");
+        assert_eq!(recovered.promised, ballot(4));
+        assert_eq!(recovered.relearn, Some(Position::new(Decree(14), ballot(4))));
+    }
+}
+
 /// [HARD-371] [HARD-375] [STOR-17]: a log named after the next vote that holds an older part of the history cannot go on.
 #[test]
 fn a_log_that_ends_elsewhere_does_not_go_on() {
@@ -225,6 +241,19 @@ fn a_damaged_length_before_whole_records() {
         let (disk, _) = with(records);
         let recovered = start(&disk).0.unwrap().recovered;
         assert_eq!((recovered.promised, recovered.relearn), (ballot(promised), relearn), "{records:?}");
+    }
+}
+
+/// [HARD-374]: a vote behind the gap must be learned anew whatever its ballot.
+#[test]
+fn a_low_ballot_behind_a_gap_counts() {
+    let disk = disk();
+    put_log(&disk, 0, &[vote(0, 5), vote(1, 5)]);
+    put_log(&disk, 10, &[vote(10, 4)]);
+    disk.put(&path("9.codex"), b"damaged");
+    for _ in 0..2 {
+        let recovered = start(&disk).0.unwrap().recovered;
+        assert_eq!(recovered.relearn, Some(Position::new(Decree(10), ballot(4))));
     }
 }
 
