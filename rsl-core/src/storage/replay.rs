@@ -575,10 +575,10 @@ impl<'a> Replay<'a> {
             let found = loaded.next_vote.position();
             // The log of that name goes on [HARD-371]; one that ends elsewhere is not what its name says [STOR-17].
             let goes_on = self.logs.iter().find(|log| log.indexed.name == found.decree);
-            let last = goes_on.and_then(|log| log.indexed.info().votes).map(|(_, last)| last);
-            if let Some(last) = last.filter(|&last| last != found.decree && !found.decree.follows(last)) {
+            if let Some(log) = goes_on.filter(|log| !log.indexed.takes(found.decree)) {
                 let path = self.path.join(FileName::Log(found.decree).to_string());
-                return Err(RestoreError::new(path, RestoreReason::Gap { expected: last.next(), found }));
+                let expected = log.indexed.last().unwrap_or_default().next();
+                return Err(RestoreError::at(path, log.end.offset, RestoreReason::Gap { expected, found }));
             }
             self.accepted = loaded.next_vote.clone();
             self.ahead = true;

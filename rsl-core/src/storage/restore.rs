@@ -407,12 +407,6 @@ fn open_ahead(
     let mut covered = Ballot::EMPTY;
     let mut log = match existing {
         Some(mut log) => {
-            if !log.indexed.takes(name) {
-                let expected = log.indexed.last().unwrap_or_default().next();
-                let reason = RestoreReason::Gap { expected, found: vote.position() };
-                let path = directory.file(FileName::Log(name));
-                return Err(RestoreError::at(path, log.end.offset, reason));
-            }
             covered = log.highest_ballot;
             cut_tail(directory, &mut log)?;
             writer(directory, vec![log.indexed.clone()], &log.indexed)

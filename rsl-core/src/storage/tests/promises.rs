@@ -188,17 +188,6 @@ fn a_damaged_length_behind_a_checkpoint() {
     }
 }
 
-/// [HARD-371] [HARD-375] [STOR-17]: a log named after the next vote that holds an older part of the history cannot go on.
-#[test]
-fn a_log_that_ends_elsewhere_does_not_go_on() {
-    let disk = disk();
-    put_checkpoint(&disk, 3);
-    put_log(&disk, 4, &votes(0..=1));
-    let error = start(&disk).0.unwrap_err();
-    assert!(matches!(*error.reason, RestoreReason::Gap { expected: Decree(2), .. }), "{error}");
-    assert_eq!(disk.get(&log_name(4)), Some(log(&votes(0..=1))), "untouched");
-}
-
 /// [HARD-34] [HARD-37] [HARD-374]: a length that goes beyond the file is a torn tail, but the votes behind it were
 /// acknowledged. They are not forgotten: neither their ballots, nor that they have to be learned anew.
 #[test]
