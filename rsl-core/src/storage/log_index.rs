@@ -189,25 +189,33 @@ impl LogIndex {
     /// When a record cannot be read or is damaged [HARD-376].
     pub fn read_votes(&self, from: Decree, max_bytes: u64) -> Result<Vec<Vote>, ReadBackError> {
         let mut votes = Vec::new();
-        let mut bytes = 0;
+        let mut left = max_bytes;
         let mut decree = from;
-        while let Some((name, file, offset, end)) = self.find(decree) {
-            let vote = read_vote(&*file, offset, end, decree)
-                .map_err(|fault| ReadBackError { path: self.path(name), fault })?;
-            bytes += vote.encoded().len() as u64;
-            if !votes.is_empty() && bytes > max_bytes {
-                break;
+        while let Some(run) = self.run_from(decree) {
+            let path = self.path(run.name);
+            let mut scanner = LogScanner::within(&*run.file, run.offsets[0], run.end);
+            for offset in run.offsets {
+                let vote = read_vote(&mut scanner, offset, decree)
+                    .map_err(|fault| ReadBackError { path: path.clone(), fault })?;
+                let length = vote.encoded().len() as u64;
+                if length > left && !votes.is_empty() {
+                    return Ok(votes);
+                }
+                left = left.saturating_sub(length);
+                votes.push(vote);
+                decree = decree.next();
             }
-            votes.push(vote);
-            decree = decree.next();
         }
         Ok(votes)
     }
 
-    fn find(&self, decree: Decree) -> Option<(Decree, Arc<dyn DiskFile>, u64, u64)> {
+    /// The votes from `decree` on that are in one file: the newest that has it.
+    fn run_from(&self, decree: Decree) -> Option<Run> {
         self.read().iter().rev().find_map(|log| {
-            let offset = log.offset_of(decree)?;
-            Some((log.name, Arc::clone(&log.file), offset, log.end))
+            let steps = usize::try_from(decree.0.checked_sub(log.first.0)?).ok()?;
+            let rest = log.offsets.get(steps..).filter(|rest| !rest.is_empty())?;
+            let offsets = rest[..rest.len().min(LONGEST_RUN)].to_vec();
+            Some(Run { name: log.name, file: Arc::clone(&log.file), offsets, end: log.end })
         })
     }
 
@@ -220,15 +228,37 @@ impl LogIndex {
     }
 }
 
-fn read_vote(file: &dyn DiskFile, offset: u64, end: u64, decree: Decree) -> Result<Vote, LogFault> {
-    match LogScanner::within(file, offset, end).step()? {
-        Step::Record { record: Record::Vote(vote), .. } if vote.decree() == decree => Ok(vote),
-        Step::Record { .. } | Step::End(_) => Err(LogFault {
-            offset,
-            reason: FaultReason::Io(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("the vote for decree {decree} is not where it was written"),
-            )),
-        }),
+/// Votes of consecutive decrees in one file.
+struct Run {
+    name: Decree,
+    file: Arc<dyn DiskFile>,
+    /// Where they are, ascending; at least one.
+    offsets: Vec<u64>,
+    end: u64,
+}
+
+/// Most votes that are looked up at once.
+const LONGEST_RUN: usize = 1024;
+
+/// The vote at `offset`, which is not before the scanner's position.
+fn read_vote(
+    scanner: &mut LogScanner<'_, dyn DiskFile>,
+    wanted: u64,
+    decree: Decree,
+) -> Result<Vote, LogFault> {
+    loop {
+        match scanner.step()? {
+            Step::Record { offset, .. } if offset < wanted => {}
+            Step::Record { offset, record: Record::Vote(vote) }
+                if offset == wanted && vote.decree() == decree =>
+            {
+                return Ok(vote);
+            }
+            Step::Record { .. } | Step::End(_) => {
+                let text = format!("the vote for decree {decree} is not where it was written");
+                let error = io::Error::new(io::ErrorKind::InvalidData, text);
+                return Err(LogFault { offset: wanted, reason: FaultReason::Io(error) });
+            }
+        }
     }
 }
