@@ -124,6 +124,12 @@ impl Files {
         found.expect("the vote is in the log")
     }
 
+    /// Where the last vote of a decree starts in a log that is sound.
+    #[must_use]
+    pub fn vote_offset(&self, name: &str, decree: u64) -> usize {
+        self.vote(name, decree).offset
+    }
+
     fn last_log_vote(&self, decree: u64) -> Place {
         self.vote(LAST_LOG, decree)
     }

@@ -146,3 +146,71 @@ fn a_torn_tail_does_not_come_back() {
         assert_eq!(restored.recovered.accepted.decree(), Decree(4));
     }
 }
+
+/// Sets bytes of a file.
+fn put(files: &mut Files, name: &str, at: usize, bytes: &[u8]) {
+    files.0.get_mut(name).unwrap()[at..at + bytes.len()].copy_from_slice(bytes);
+}
+
+/// [STOR-5] [STOR-11] [STOR-29] [STOR-35] [STOR-45] [HARD-10] [HARD-37] [HARD-38] [HARD-54]: damage that was not
+/// recorded, with the outcome that the procedures give. Where a legacy process ends, ours falls back or fails.
+#[test]
+fn damaged_lengths_and_ids_follow_the_procedure() {
+    for version in ProtocolVersion::ALL {
+        let end_of = |damage: &dyn Fn(&mut Files)| {
+            let mut files = synthetic::files(version);
+            damage(&mut files);
+            let dir = tempfile::tempdir().unwrap();
+            files.write(dir.path()).unwrap();
+            let found = inspected(dir.path());
+            (
+                outcome(&found["restart"]),
+                found["restart"]["outcome"].clone(),
+                found["restart"]["checkpoint"].clone(),
+            )
+        };
+        let at = synthetic::files(version).vote_offset("115.log", 129);
+        let of_vote = |field: usize, bytes: &'static [u8]| {
+            end_of(&move |files| put(files, "115.log", at + field, bytes))
+        };
+        let of_header =
+            |field: usize, bytes: &'static [u8]| end_of(&move |files| put(files, "114.codex", field, bytes));
+        let fails = (Legacy::Fails, "failed".into(), Value::Null);
+        assert_eq!(of_vote(2, &[0, 0, 0, 0]), fails, "no length, version {version}");
+        assert_eq!(of_vote(18, &[5]), fails, "another message, version {version}");
+        let (legacy, ours, _) = of_vote(2, &[0, 0, 0, 0x10]);
+        assert_eq!((legacy, ours), (Legacy::Starts(127, 128, 114), "started".into()), "version {version}");
+
+        let older = |legacy| (legacy, "started".into(), 57.into());
+        assert_eq!(of_header(2, &[0, 0, 0, 0]), older(Legacy::Dies), "no header length, version {version}");
+        assert_eq!(of_header(0, &[9]), older(Legacy::Starts(142, 143, 57)), "version 9, version {version}");
+        if version.has_configuration() {
+            let members = if version.has_string_ids() { 166 } else { 54 };
+            let host_name = members + 2 + version.member_id_size() + 8;
+            assert_eq!(of_header(host_name, &[44, 1]), older(Legacy::Dies), "host name, version {version}");
+        }
+        if version.has_string_ids() {
+            let flag = 166 + usize::try_from(rsl_core::wire::member_set_size(&members(), version)).unwrap();
+            assert_eq!(
+                of_header(flag + 1, &[1]),
+                older(Legacy::Starts(142, 143, 57)),
+                "size, version {version}"
+            );
+            assert_eq!(
+                of_header(flag + 9, &[0xE8, 3, 0, 0]),
+                older(Legacy::Dies),
+                "block size, version {version}"
+            );
+        }
+    }
+}
+
+/// [STOR-5] [HARD-57]: a directory that is called like a log stops a legacy replica; we ignore it.
+#[test]
+fn directories_are_no_logs() {
+    let dir = tempfile::tempdir().unwrap();
+    synthetic::files(ProtocolVersion::V4).write(dir.path()).unwrap();
+    std::fs::create_dir(dir.path().join("150.log")).unwrap();
+    let found = inspected(dir.path())["restart"].take();
+    assert_eq!((outcome(&found), &found["outcome"]), (Legacy::Fails, &"started".into()));
+}

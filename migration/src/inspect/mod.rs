@@ -114,6 +114,7 @@ fn parse_members(list: &str) -> io::Result<MemberSet> {
 /// # Errors
 /// When a file cannot be read or the output fails.
 pub fn inspect_json<W: Write>(path: &Path, members: &Members, out: W) -> io::Result<(bool, W)> {
+    survey::check(path)?;
     let mut show = ShowJson::new(out)?;
     let (surveyed, problems) = survey(path, &mut show)?;
     let mut rest = Fields::new();

@@ -104,6 +104,21 @@ pub enum Surveyed {
     Directory(WorkingDir),
 }
 
+/// Whether there is something at `path` that can be surveyed, for callers that must not start an output in vain.
+///
+/// # Errors
+/// When there is nothing, or nothing of ours.
+pub fn check(path: &Path) -> io::Result<()> {
+    if fs::metadata(path)?.is_dir() { Ok(()) } else { kind_of(path).map(drop) }
+}
+
+fn kind_of(path: &Path) -> io::Result<Kind> {
+    Kind::of(path).ok_or_else(|| {
+        let what = format!("neither a directory nor a .log, .codex or {DEFUNCT} file");
+        io::Error::new(io::ErrorKind::InvalidInput, what)
+    })
+}
+
 /// Shows everything at `path` and says what is wrong there.
 ///
 /// # Errors
@@ -120,10 +135,7 @@ pub fn survey(path: &Path, show: &mut dyn Show) -> io::Result<(Surveyed, Problem
         }
         return Ok((Surveyed::Directory(dir), problems));
     }
-    let kind = Kind::of(path).ok_or_else(|| {
-        let what = format!("neither a directory nor a .log, .codex or {DEFUNCT} file");
-        io::Error::new(io::ErrorKind::InvalidInput, what)
-    })?;
+    let kind = kind_of(path)?;
     survey_file(kind, path, show, &mut problems)?;
     Ok((Surveyed::File, problems))
 }
