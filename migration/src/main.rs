@@ -1,6 +1,7 @@
 //! The `rsl` binary: the operators' toolbox. One module per subcommand; each has its arguments and a `run` that
 //! gives the exit code.
 
+mod bench;
 mod conformance;
 mod decode;
 mod demo;
@@ -23,6 +24,7 @@ struct Cli {
 /// One variant per subcommand, with the arguments of its module. The text of `--help` is in the modules.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::Args),
     Conformance(conformance::Args),
     Decode(decode::Args),
     Demo(demo::Args),
@@ -30,10 +32,13 @@ enum Command {
     Inspect(inspect::Args),
     Verify(verify::Args),
     Replica(Box<replica::Args>),
+    #[command(hide = true)]
+    RawAppend(bench::RawArgs),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Bench(args) => args.run(),
         Command::Conformance(args) => args.run(),
         Command::Decode(args) => args.run(),
         Command::Demo(args) => args.run(),
@@ -41,5 +46,6 @@ fn main() -> ExitCode {
         Command::Inspect(args) => args.run(),
         Command::Verify(args) => args.run(),
         Command::Replica(args) => args.run(),
+        Command::RawAppend(args) => args.run(),
     }
 }
