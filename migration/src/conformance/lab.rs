@@ -98,8 +98,7 @@ impl Lab {
 
     /// A set of one that has become primary.
     pub(crate) fn sole(&self, extra: &[&str]) -> Result<Set, Failure> {
-        let set = self.set(1, extra)?;
-        let mut set = set;
+        let mut set = self.set(1, extra)?;
         set.hosts[0].wait("it is the recovered primary", LATER, is_recovered_primary)?;
         Ok(set)
     }
@@ -119,6 +118,11 @@ pub(crate) fn is_recovered_primary(status: &Value) -> bool {
 }
 
 impl Set {
+    /// A set of hosts that were started one by one; whoever started them holds the ports.
+    pub(crate) fn of(hosts: Vec<Running>) -> Self {
+        Self { hosts, _leases: Vec::new() }
+    }
+
     /// The only host of a set of one, or the first.
     pub(crate) fn first(&mut self) -> &mut Running {
         &mut self.hosts[0]

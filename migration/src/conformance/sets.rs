@@ -1,18 +1,26 @@
 //! Cases: three hosts together.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use migration::exec_log::History;
+use migration::host::Member;
 use migration::oracle::{Oracle, Random};
+use serde_json::{Value, json};
 
 use super::Case;
-use super::checks::{Failure, ensure, has, hash, number, same};
-use super::lab::{LATER, Lab, SOON, Set, pause};
+use super::checks::{Failure, ensure, has, hash, number, same, text};
+use super::lab::{LATER, Lab, SOON, Set, is_recovered_primary, pause};
 
 pub(crate) const CASES: &[&Case] = &[
     &Case { name: "three hosts elect, replicate and agree", run: agree },
     &Case { name: "a killed primary is replaced and comes back", run: replaced },
     &Case { name: "a requested checkpoint is taken on every replica", run: checkpoints },
+    &Case { name: "a secondary can be promoted", run: promoted },
+    &Case { name: "a primary that relinquishes ends with 0 and is replaced", run: relinquished },
+    &Case { name: "a state copy brings the checkpoint of another replica", run: state_copied },
+    &Case { name: "a replica that fell behind copies a checkpoint and ends with 0", run: fell_behind },
+    &Case { name: "a set is bootstrapped", run: bootstrapped },
+    &Case { name: "a set grows by a configuration change", run: grown },
 ];
 
 /// Waits until every running host has executed the same; gives count and hash.
@@ -105,4 +113,143 @@ fn checkpoints(lab: &Lab) -> Result<(), Failure> {
     }
     let last = &mut set.hosts[primary];
     has(&last.control.ask("replicate a1", SOON)?, "executed", 1)
+}
+
+fn promoted(lab: &Lab) -> Result<(), Failure> {
+    let mut set = lab.set(3, &[])?;
+    let first = set.wait_primary()?;
+    let second = (first + 1) % 3;
+    let deadline = Instant::now() + LATER;
+    // An attempt can be lost to the primary's next vote.
+    while !is_recovered_primary(&set.hosts[second].status()?) {
+        ensure(Instant::now() < deadline, || "the secondary was not promoted".to_owned())?;
+        same("answer to promote", set.hosts[second].ask("promote")?, json!({"ok": true}))?;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    has(&set.hosts[second].ask("replicate a1")?, "executed", 1)
+}
+
+fn relinquished(lab: &Lab) -> Result<(), Failure> {
+    let mut set = lab.set(3, &[])?;
+    let first = set.wait_primary()?;
+    has(&set.hosts[first].ask("replicate-random 50 32")?, "executed", 50)?;
+    same("answer to relinquish", set.hosts[first].ask("relinquish")?, json!({"ok": true}))?;
+    if lab.version() < 5 {
+        // Votes cannot say it; nothing happens.
+        std::thread::sleep(Duration::from_secs(2));
+        return has(&set.hosts[first].ask("replicate a1")?, "executed", 1);
+    }
+    let ended = set.hosts[first].host.wait_exit(LATER);
+    let ended = ended.ok_or_else(|| Failure::broken("it runs on after relinquishing"))?;
+    same("exit code of the old primary", ended.code(), Some(0))?;
+    set.hosts[first].host.kill();
+    let second = set.wait_primary()?;
+    has(&set.hosts[second].ask("replicate-random 50 32")?, "executed", 50)?;
+    set.hosts[first].restart()?;
+    settled(&mut set, 100)?;
+    Ok(())
+}
+
+fn state_copied(lab: &Lab) -> Result<(), Failure> {
+    let mut set = lab.set(3, &[])?;
+    let primary = set.wait_primary()?;
+    has(&set.hosts[primary].ask("replicate-random 20 32")?, "executed", 20)?;
+    has(&set.hosts[primary].ask("checkpoint")?, "executed", 1)?;
+    for running in &mut set.hosts {
+        running.wait("the checkpoint is taken", LATER, |status| status["checkpointedDecree"] != 0)?;
+    }
+    let secondary = &mut set.hosts[(primary + 1) % 3];
+    let before = number(&secondary.status()?, "copied")?;
+    has(&secondary.ask("copystate 7")?, "rc", "RSLSuccess")?;
+    let done = secondary.wait("the state is copied", LATER, |status| {
+        number(status, "copied").is_ok_and(|copied| copied > before)
+    })?;
+    ensure(done["lastCopied"] != "", || format!("nothing was copied: {done}"))
+}
+
+fn fell_behind(lab: &Lab) -> Result<(), Failure> {
+    let mut set = lab.set(3, &["--maxLogs", "1", "--maxCheckpoints", "1", "--maxLogLenMB", "1"])?;
+    let primary = set.wait_primary()?;
+    let behind = (primary + 1) % 3;
+    has(&set.hosts[primary].ask("replicate-random 10 32")?, "executed", 10)?;
+    set.hosts[behind].host.kill();
+    // Several log files, and a checkpoint that makes the old ones superfluous.
+    for _ in 0..3 {
+        has(&set.hosts[primary].ask("replicate-random 150 20000 10 20000")?, "executed", 150)?;
+        has(&set.hosts[primary].ask("checkpoint")?, "executed", 1)?;
+    }
+    let running: Vec<usize> = (0..3).filter(|place| *place != behind).collect();
+    for place in running {
+        let wanted = |status: &Value| status["logs"][0]["min"].as_u64() > Some(50);
+        set.hosts[place].wait("the old logs are gone", LATER, wanted)?;
+    }
+    set.hosts[behind].host.restart()?;
+    let ended = set.hosts[behind].host.wait_exit(LATER);
+    let ended =
+        ended.ok_or_else(|| Failure::broken("it runs on, although no log can bring it up to date"))?;
+    same("exit code after copying a checkpoint", ended.code(), Some(0))?;
+    set.hosts[behind].restart()?;
+    settled(&mut set, 463)?;
+    // It skipped what the checkpoint holds.
+    one_history(&set, 0)?;
+    Ok(())
+}
+
+fn bootstrapped(lab: &Lab) -> Result<(), Failure> {
+    if lab.version() < 4 {
+        return Err(Failure::Unsupported("bootstrap exists from version 4 on".to_owned()));
+    }
+    let (all, _leases) = lab.settings(3, &["--new-api"])?;
+    let mut hosts = Vec::with_capacity(3);
+    for (place, mut settings) in all.into_iter().enumerate().rev() {
+        if place == 0 {
+            // Asks the others, which run already.
+            settings.extra = ["--bootstrap", "--bootstrap-timeout", "30"].map(str::to_owned).to_vec();
+        }
+        hosts.push(lab.start(settings)?);
+    }
+    let mut set = Set::of(hosts);
+    let primary = set.wait_primary()?;
+    has(&set.hosts[primary].ask("replicate-random 20 32")?, "executed", 20)?;
+    settled(&mut set, 20)?;
+    let printed = std::fs::read_to_string(set.hosts[2].host.settings().output())?;
+    ensure(printed.lines().any(|line| line.trim_end() == "BOOTSTRAP RSLSuccess"), || printed)?;
+    // The members are in the files now.
+    for running in &mut set.hosts {
+        running.restart()?;
+    }
+    let primary = set.wait_primary()?;
+    has(&set.hosts[primary].ask("replicate-random 20 32")?, "executed", 20)?;
+    settled(&mut set, 40)?;
+    Ok(())
+}
+
+fn grown(lab: &Lab) -> Result<(), Failure> {
+    let (all, _leases) = lab.settings(3, &[])?;
+    let members: Vec<Member> = all.iter().map(|settings| settings.member.clone()).collect();
+    let mut hosts = Vec::with_capacity(3);
+    for mut settings in all {
+        // The third is no member yet.
+        settings.members = members[..2].to_vec();
+        settings.extra = vec!["--self".to_owned(), settings.member.to_string()];
+        hosts.push(lab.start(settings)?);
+    }
+    let mut set = Set::of(hosts);
+    let primary = set.wait_primary()?;
+    has(&set.hosts[primary].ask("replicate-random 20 32")?, "executed", 20)?;
+    let answer = set.hosts[primary].ask(&format!("changeconfig {}", Member::list(&members)))?;
+    if lab.version() < 3 {
+        return ensure(text(&answer, "rc")? != "RSLSuccess", || "changed below version 3".to_owned());
+    }
+    has(&answer, "rc", "RSLSuccess")?;
+    let number = |status: &Value| status["stateConfigNumber"].as_u64();
+    let before = Some(1);
+    for running in &mut set.hosts {
+        running.wait("the configuration is in force", LATER, |status| number(status) > before)?;
+    }
+    let primary = set.wait_primary()?;
+    has(&set.hosts[primary].ask("replicate-random 20 32")?, "executed", 20)?;
+    settled(&mut set, 40)?;
+    let config = set.hosts[2].ask("config")?;
+    same("members", config["members"].as_array().map(Vec::len), Some(3))
 }
