@@ -10,7 +10,7 @@
 //! | `directory.rs` | the data directory: lock, small files, listing |
 //! | `checkpoint_reader.rs`, `checkpoint_writer.rs` | checkpoint files: load, save, copy, publish |
 //! | `retention.rs` | what is deleted |
-//! | `restore.rs`, `replay.rs` | restart |
+//! | `restore.rs`, `replay.rs`, `replay/` | restart |
 //! | `plan.rs` | what a restart would do, without doing it |
 
 mod checkpoint_reader;

@@ -1,0 +1,87 @@
+//! What a replay makes of the end of a log: torn and damaged records, and whole ones behind them.
+
+use std::path::Path;
+
+use super::{Hidden, Replay};
+use crate::format::{LogEnd, LogScanner, PAGE, Promise, ReadAt, Record, RecordId, Tail, TailRecord};
+use crate::storage::restore::{Note, RestoreError, RestoreReason, tail_position};
+
+impl Replay<'_> {
+    /// What follows the last good record of a log [STOR-30].
+    pub(super) fn tail(&mut self, path: &Path, end: &LogEnd, is_last: bool) -> Result<(), RestoreError> {
+        let offset = end.offset;
+        let path = path.to_owned();
+        match &end.tail {
+            Tail::Clean | Tail::Zeros => {}
+            Tail::PartialPage { .. } if is_last => self.notes.push(Note::PartialPage { path, offset }),
+            Tail::PartialPage { .. } => {
+                return Err(RestoreError::at(path, offset, RestoreReason::PartialPage));
+            }
+            Tail::Torn(tail) => {
+                self.hide(&path, offset, tail, is_last);
+                self.notes.push(Note::TornTail { path, offset, position: tail_position(tail) });
+            }
+            Tail::Damaged(tail) => {
+                let position = tail_position(tail);
+                if self.settings.refuse_damaged_tail {
+                    return Err(RestoreError::at(path, offset, RestoreReason::DamagedTail(position)));
+                }
+                self.hide(&path, offset, tail, is_last);
+                self.notes.push(Note::DamagedTail { path, offset, position });
+            }
+        }
+        Ok(())
+    }
+
+    /// A torn write leaves part of one record. Whole ones behind it were written, and maybe acknowledged: the length of
+    /// the one before them is damaged. As behind a gap, what they prove is kept and has to be learned anew [HARD-374].
+    pub(super) fn look_beyond<S: ReadAt + ?Sized>(
+        &mut self,
+        path: &Path,
+        scanner: &mut LogScanner<'_, S>,
+        offset: u64,
+    ) -> Result<(), RestoreError> {
+        let accepted = self.accepted.position();
+        // The history has come as far as the votes read and the checkpoint loaded, or one that cannot be used.
+        let reached = accepted.decree.max(self.executed);
+        let known = self.unusable.iter().copied().max().unwrap_or_default().max(reached);
+        let (mut last, mut promised, mut found) = (accepted, self.promised, None);
+        let beyond = |at: u64, record: &Record| {
+            let position = record.position();
+            // A record takes a page at least: no history gets further than this. Anything else is a request's own bytes.
+            let furthest = known.0.saturating_add(1 + (at - offset) / PAGE);
+            if position.decree < reached || position.decree.0 > furthest {
+                return;
+            }
+            found = Some(position);
+            if !matches!(record, Record::Decision(_)) {
+                promised = promised.max(position.ballot);
+            }
+            if matches!(record, Record::Vote(_)) && position.is_higher(&last) {
+                last = position;
+            }
+        };
+        scanner
+            .records_from(offset + PAGE, beyond)
+            .map_err(|error| RestoreError::at(path, offset, RestoreReason::Io(error)))?;
+        let Some(found) = found else { return Ok(()) };
+        if self.settings.refuse_damaged_tail {
+            return Err(RestoreError::at(path, offset, RestoreReason::DamagedTail(found)));
+        }
+        self.promised = promised;
+        if last != accepted {
+            let wanted = Promise { promised, relearn: Some(last) };
+            self.relearn = wanted.merge(Promise { promised, relearn: self.relearn }).relearn;
+        }
+        self.beyond_torn = true;
+        self.notes.push(Note::RecordsBeyondTorn { path: path.to_owned(), offset, last: found });
+        Ok(())
+    }
+
+    fn hide(&mut self, path: &Path, offset: u64, tail: &TailRecord, is_last: bool) {
+        if !is_last && tail.id == RecordId::Vote {
+            let decree = tail.header.decree;
+            self.hidden = Some(Hidden { path: path.to_owned(), offset, decree });
+        }
+    }
+}
