@@ -64,7 +64,10 @@ impl CheckpointError {
     pub const fn clause(&self) -> Option<&'static str> {
         match self {
             CheckpointError::Decree { .. } | CheckpointError::NextVote { .. } => Some("HARD-48"),
-            CheckpointError::Header(HeaderError::Length(_)) => Some("HARD-38"),
+            // In versions 1 and 2 the length is that of the next vote.
+            CheckpointError::Header(
+                HeaderError::Length(_) | HeaderError::Decode(DecodeError::BadLength(_)),
+            ) => Some("HARD-38"),
             CheckpointError::Header(HeaderError::Body(BodyError::BlockSize(_)))
             | CheckpointError::Body(BodyError::BlockSize(_)) => Some("HARD-54"),
             CheckpointError::Header(HeaderError::Decode(DecodeError::TrailingBytes(_))) => Some("HARD-9"),

@@ -217,11 +217,14 @@ impl Listing {
     pub fn read(disk: &dyn Disk, path: &Path) -> io::Result<Listing> {
         let mut listing = Listing { entries: disk.list(path)?, ..Listing::default() };
         listing.entries.sort_by(|a, b| a.name.cmp(&b.name));
-        for entry in listing.entries.iter().filter(|entry| entry.is_file) {
-            match FileName::parse(&entry.name) {
+        for entry in &listing.entries {
+            match FileName::parse(&entry.name).filter(|_| entry.is_file) {
                 Some(FileName::Log(decree)) => listing.logs.push(decree),
                 Some(FileName::Checkpoint(decree)) => listing.checkpoints.push(decree),
-                None if is_foreign(&entry.name) => listing.foreign.push(entry.name.clone()),
+                // Legacy takes directories for files.
+                None if is_foreign(&entry.name) || FileName::parse(&entry.name).is_some() => {
+                    listing.foreign.push(entry.name.clone());
+                }
                 None => {}
             }
         }

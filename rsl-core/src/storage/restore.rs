@@ -160,7 +160,7 @@ impl Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Note::ForeignName(name) => write!(f, "{name} is ignored: no canonical name"),
+            Note::ForeignName(name) => write!(f, "{name} is ignored: no file of a canonical name"),
             Note::CheckpointSkipped { decree, reason, .. } => {
                 write!(f, "the checkpoint of decree {decree} is passed over: {reason}")
             }
