@@ -1,16 +1,12 @@
 //! `rsl demo --from`: a set started from what a legacy set left behind, and driven on.
 //!
-//! Runs over every scenario directory of the golden data whose set can be started again as it was; without golden data
-//! the tests are ignored.
+//! Runs over every scenario directory of the golden data; without golden data the tests are ignored.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
-
-/// Scenarios whose set ends with the members it began with, all on the member-list interface.
-const SCENARIOS: [&str; 4] = ["steady", "election", "copycheckpoint", "mixed"];
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -32,12 +28,11 @@ fn main() {
 }
 
 fn directories(golden: &Path) -> Vec<PathBuf> {
-    let scenarios = SCENARIOS.iter().map(|scenario| golden.join("disk").join(scenario));
-    let mut found: Vec<PathBuf> = scenarios
-        .filter_map(|scenario| std::fs::read_dir(scenario).ok())
-        .flatten()
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .collect();
+    let below = |dir: PathBuf| {
+        std::fs::read_dir(dir).into_iter().flatten().filter_map(|entry| entry.ok().map(|entry| entry.path()))
+    };
+    let mut found: Vec<PathBuf> =
+        below(golden.join("disk")).flat_map(below).filter(|dir| dir.is_dir()).collect();
     found.sort();
     found
 }

@@ -1,5 +1,6 @@
 //! Where a demo set starts: empty directories, or a copy of what a legacy set left.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the set starts with.
 pub(crate) struct Start {
+    /// The members of the newest configuration.
     pub(crate) members: Vec<Member>,
+    /// Replicas that left the set: started as well, and expected to stay inactive.
+    pub(crate) former: Vec<Member>,
     pub(crate) version: u16,
     /// What each legacy replica had executed, by id.
     pub(crate) executed_before: Vec<(String, Vec<Row>)>,
@@ -32,7 +36,7 @@ pub(crate) fn member_dir(dir: &Path, id: &str) -> PathBuf {
 pub(crate) fn fresh(replicas: usize, version: u16) -> Result<Start, String> {
     let ids: Vec<String> = (1..=replicas).map(|number| (100 + number).to_string()).collect();
     let (members, leases) = on_free_ports(&ids)?;
-    Ok(Start { members, version, executed_before: Vec::new(), _leases: leases })
+    Ok(Start { members, former: Vec::new(), version, executed_before: Vec::new(), _leases: leases })
 }
 
 fn on_free_ports(ids: &[String]) -> Result<(Vec<Member>, Vec<PortLease>), String> {
@@ -50,6 +54,7 @@ pub(crate) fn prepare(
     protocol: Option<u16>,
 ) -> Result<Start, String> {
     let mut executed_before = Vec::new();
+    let mut ids = Vec::new();
     let mut found = Found::default();
     for (id, source) in replica_dirs(from)? {
         let target = member_dir(dir, &id);
@@ -59,15 +64,25 @@ pub(crate) fn prepare(
         if log.is_file() {
             let text = fs::read_to_string(&log).map_err(|error| format!("{}: {error}", log.display()))?;
             let rows = exec_log::parse(&text).map_err(|why| format!("{}: {why}", log.display()))?;
-            executed_before.push((id, rows));
+            executed_before.push((id.clone(), rows));
         }
+        ids.push(id);
     }
     let version = protocol.or(found.version).ok_or("the files hold no record; --protocol is needed")?;
-    let (members, leases) = match (found.members, manifest_members(from)?, given) {
+    let mut former = Vec::new();
+    let (members, leases) = match (found.newest, manifest_members(from)?, given) {
         // The replicas will use these addresses whatever the command line says.
-        (Some((_, members)), _, _) => {
-            let leases: Result<Vec<_>, _> =
-                members.iter().map(|member| ports::lease_exactly(member.address.port(), PATIENCE)).collect();
+        (Some((_, members)), manifest, _) => {
+            for member in manifest.into_iter().flatten() {
+                found.known.entry(member.id.clone()).or_insert(member);
+            }
+            let left = ids.iter().filter(|id| members.iter().all(|member| member.id != **id));
+            former.extend(left.filter_map(|id| found.known.get(id).cloned()));
+            let leases: Result<Vec<_>, _> = members
+                .iter()
+                .chain(&former)
+                .map(|member| ports::lease_exactly(member.address.port(), PATIENCE))
+                .collect();
             (members, leases.map_err(|error| error.to_string())?)
         }
         // Addresses of another time and place; only the ids matter.
@@ -79,10 +94,10 @@ pub(crate) fn prepare(
             return Err("neither files nor manifest name the members; --members is needed".to_owned());
         }
     };
-    for member in &members {
+    for member in members.iter().chain(&former) {
         fs::create_dir_all(member_dir(dir, &member.id)).map_err(|error| error.to_string())?;
     }
-    Ok(Start { members, version, executed_before, _leases: leases })
+    Ok(Start { members, former, version, executed_before, _leases: leases })
 }
 
 /// The directories `rID`, in order.
@@ -121,8 +136,10 @@ fn copy_working_dir(source: &Path, target: &Path) -> Result<(), String> {
 #[derive(Default)]
 struct Found {
     version: Option<u16>,
-    /// The set of the highest configuration number.
-    members: Option<(u64, Vec<Member>)>,
+    /// The configuration with the highest number that a restart would begin with.
+    newest: Option<(u64, Vec<Member>)>,
+    /// Every member that any of these configurations names.
+    known: BTreeMap<String, Member>,
 }
 
 impl Found {
@@ -132,21 +149,12 @@ impl Found {
             .map_err(|e| failed(&e))?;
         let shown: Value = serde_json::from_slice(&shown).map_err(|error| failed(&error))?;
         for file in shown["files"].as_object().into_iter().flatten().map(|(_, file)| file) {
-            let checkpoint = &file["checkpoint"];
-            if checkpoint.is_object() {
-                self.version_seen(&checkpoint["version"]);
-                self.members_seen(
-                    checkpoint["configurationNumber"].as_u64(),
-                    &checkpoint["memberSet"]["members"],
-                );
-            }
-            for record in file["messages"].as_array().into_iter().flatten().map(|message| &message["msg"]) {
-                self.version_seen(&record["version"]);
-                // A reconfiguration vote names the set of the next configuration.
-                let next = record["config"].as_u64().map(|number| number + 1);
-                self.members_seen(next, &record["memberSet"]["members"]);
+            self.version_seen(&file["checkpoint"]["version"]);
+            for record in file["messages"].as_array().into_iter().flatten() {
+                self.version_seen(&record["msg"]["version"]);
             }
         }
+        self.configuration_seen(&shown["restart"]["configuration"]);
         Ok(())
     }
 
@@ -155,12 +163,16 @@ impl Found {
         self.version = self.version.max(version.filter(|number| (1..=6).contains(number)));
     }
 
-    fn members_seen(&mut self, configuration: Option<u64>, members: &Value) {
-        let (Some(number), Some(members)) = (configuration, members.as_array()) else { return };
-        let parsed: Option<Vec<Member>> = members.iter().map(member_of).collect();
-        let newer = self.members.as_ref().is_none_or(|(known, _)| number > *known);
-        if let Some(parsed) = parsed.filter(|members| newer && !members.is_empty()) {
-            self.members = Some((number, parsed));
+    fn configuration_seen(&mut self, shown: &Value) {
+        let members = shown["memberSet"]["members"].as_array();
+        let (Some(number), Some(members)) = (shown["number"].as_u64(), members) else { return };
+        let Some(members) = members.iter().map(member_of).collect::<Option<Vec<Member>>>() else { return };
+        for member in &members {
+            self.known.entry(member.id.clone()).or_insert_with(|| member.clone());
+        }
+        let newer = self.newest.as_ref().is_none_or(|(known, _)| number > *known);
+        if newer && !members.is_empty() {
+            self.newest = Some((number, members));
         }
     }
 }

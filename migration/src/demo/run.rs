@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use migration::exec_log::{self, History};
-use migration::host::{Cluster, HostError, HostSettings, Template, ports};
+use migration::host::{Cluster, HostError, HostSettings, Member, Template, ports};
 use serde_json::Value;
 
 use super::legacy::{Start, member_dir};
@@ -31,6 +31,8 @@ const ELECTION: Duration = Duration::from_secs(90);
 const BATCH_TIME: Duration = Duration::from_secs(60);
 /// Catching up, checkpoints.
 const SETTLE: Duration = Duration::from_secs(90);
+/// The state of a replica outside the set.
+const INACTIVE: &str = "PaxosInactive";
 
 /// Runs the plan in `dir`.
 pub(crate) fn run(
@@ -41,11 +43,12 @@ pub(crate) fn run(
     interrupted: &AtomicBool,
 ) -> Result<Outcome, String> {
     let text = |error: HostError| error.to_string();
-    let control = ports::lease(start.members.len()).map_err(text)?;
+    let hosts: Vec<Member> = start.members.iter().chain(&start.former).cloned().collect();
+    let control = ports::lease(hosts.len()).map_err(text)?;
     let logs = dir.join("logs");
     fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
-    let mut all = Vec::with_capacity(start.members.len());
-    for (member, lease) in start.members.iter().zip(&control) {
+    let mut all = Vec::with_capacity(hosts.len());
+    for (member, lease) in hosts.iter().zip(&control) {
         let own = member_dir(dir, &member.id);
         fs::create_dir_all(&own).map_err(|error| format!("{}: {error}", own.display()))?;
         all.push(HostSettings {
@@ -61,6 +64,7 @@ pub(crate) fn run(
     let chance = std::hash::RandomState::new().build_hasher().finish();
     let mut demo = Demo {
         cluster: Cluster::start(template, all, READY).map_err(text)?,
+        members: start.members.len(),
         load: Load::new(chance, plan.size),
         plan,
         interrupted,
@@ -84,6 +88,8 @@ fn progress_bar(plan: &Plan) -> ProgressBar {
 /// A running demo.
 struct Demo<'a> {
     cluster: Cluster,
+    /// So many hosts are members of the set; those behind them have left it.
+    members: usize,
     load: Load,
     plan: &'a Plan,
     interrupted: &'a AtomicBool,
@@ -161,7 +167,7 @@ impl Demo<'_> {
             let acknowledged = self.load.acknowledged();
             // Restarted without waiting when the rest is no majority.
             if let Some(dead) = &killed
-                && self.cluster.len() / 2 + 1 > self.cluster.len() - 1
+                && self.members / 2 + 1 > self.members - 1
             {
                 let place = dead.place;
                 self.restart(place)?;
@@ -247,7 +253,8 @@ impl Demo<'_> {
         Ok(())
     }
 
-    /// Waits until all replicas run, have executed the same and hold the checkpoint; gives their state.
+    /// Waits until all replicas run, the members have executed the same and hold the checkpoint, and former members are
+    /// inactive; gives the state of the members.
     fn settle(&mut self) -> Result<Vec<Replica>, String> {
         let deadline = Instant::now() + SETTLE;
         loop {
@@ -257,12 +264,16 @@ impl Demo<'_> {
                 self.restart(place)?;
             }
             let replicas: Result<Vec<Replica>, String> =
-                (0..self.cluster.len()).map(|place| self.replica(place)).collect();
+                (0..self.members).map(|place| self.replica(place)).collect();
+            let mut former = self.members..self.cluster.len();
             if let Ok(replicas) = &replicas {
                 let count = replicas.iter().map(|replica| replica.count).max().unwrap_or_default();
                 let wanted = self.checkpoint.unwrap_or_default();
                 let settled = |replica: &Replica| replica.count == count && replica.checkpointed >= wanted;
-                if replicas.iter().all(settled) && replicas.iter().any(|replica| replica.primary) {
+                if replicas.iter().all(settled)
+                    && replicas.iter().any(|replica| replica.primary)
+                    && former.all(|place| self.replica(place).is_ok_and(|left| left.state == INACTIVE))
+                {
                     return Ok(replicas.clone());
                 }
             }
@@ -289,7 +300,7 @@ impl Demo<'_> {
             }
         }
         let Some(last) = before.last().cloned() else { return Ok(problems) };
-        for place in 0..self.cluster.len() {
+        for place in 0..self.members {
             let deadline = Instant::now() + SETTLE;
             loop {
                 let replica = self.replica(place)?;

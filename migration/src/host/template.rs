@@ -52,7 +52,7 @@ impl Template {
 
     /// The template of `rsl replica`, given the path of the `rsl` binary.
     pub fn rsl_replica(rsl: &Path) -> Self {
-        let arguments = "replica --id {id} --dir {dir} --version {version} --members {members} \
+        let arguments = "replica --id {id} --dir {dir} --version {version} --members {members} --self {self} \
                          --control {control} --events {events} --execlog {execlog}";
         Self {
             program: rsl.as_os_str().to_owned(),
