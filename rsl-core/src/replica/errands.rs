@@ -95,6 +95,8 @@ pub(super) fn run(
             Errand::CopyState { cookie, sources } => copies.start(machine, cookie, sources),
             Errand::Finish { reason, last } => {
                 copies.end();
+                // Lets go of the directory, which may be started anew as soon as the replica has ended.
+                drop(copies);
                 return finish(shared, &**machine, crews, reason, last);
             }
         }

@@ -200,6 +200,7 @@ fn spawn(
     let resolving = Arc::new(Resolver::default());
     let native = parts.transfers.crew.clone();
     let (execution, readers, resolver) = (Crew::default(), Crew::default(), Crew::default());
+    let callback_crew = Crew::default();
     let waker = parts.net.waker();
     shared.mailbox.connect(move || waker.wake());
     let (files, timeouts) = (Arc::clone(&parts.files), parts.transfers.timeouts);
@@ -245,7 +246,7 @@ fn spawn(
             cancellers: Vec::new(),
         };
         let callbacks = move || errands::run(&for_shared, &for_machine, &receiver, &crews, copies);
-        Crew::default().spawn(spawner, "rsl callbacks", Priority::Highest, callbacks, panicked())?;
+        callback_crew.spawn(spawner, "rsl callbacks", Priority::Highest, callbacks, panicked())?;
         let executor = Executor::new(Arc::clone(shared), Arc::clone(machine), files);
         execution.spawn(spawner, "rsl execute", Priority::Normal, move || executor.run(), panicked())?;
         for _ in 0..setup.config.reader_thread_count() {
@@ -268,11 +269,15 @@ fn spawn(
             finish(&for_panic, &after_panic, StopReason::Panicked(text), None);
         })
     })();
+    drop(sender);
     started.map_err(|error| {
-        // What was started already ends; without a sender the callback thread does, too.
+        // What was started already ends, so that the start can be tried again [HARD-542].
         shared.execution.stop();
         shared.reads.close();
         resolver_of_start.stop();
+        for crew in [resolver, callback_crew, execution, readers] {
+            crew.join();
+        }
         StartError::Thread(error)
     })
 }

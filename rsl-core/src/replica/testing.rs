@@ -1,17 +1,25 @@
-//! A state machine that records its callbacks, for unit tests.
+//! A state machine that records its callbacks, and a place to run it, for tests.
 
+use std::fmt;
 use std::io::Write;
-use std::path::Path;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Cookie, CookieSink, Execution, Refused, StateMachine, StateReader};
+use super::{
+    Config, ConfigBuilder, Cookie, CookieSink, Execution, Refused, Replica, StateMachine, StateReader,
+};
 use crate::types::{Decree, Node};
 
 /// One callback, with what identifies it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Event {
+    /// Bytes of state, if there was a checkpoint.
+    Loaded(Option<u64>),
     Before,
     Executed(u64, Vec<u8>, u64),
     After,
@@ -27,19 +35,45 @@ pub(super) enum Event {
     ShutDown,
 }
 
-/// Records; a request `b"save"` asks for a checkpoint, `b"block"` waits for [`Recorder::unblock`].
-#[derive(Debug, Default)]
+type Hook = Box<dyn Fn(&Event, &Replica) + Send + Sync>;
+
+/// Records; a request `b"save"` asks for a checkpoint, `b"block"` waits for [`Recorder::unblock`], `b"panic"` panics.
+#[derive(Default)]
 pub(super) struct Recorder {
+    /// Called inside each callback, after it was recorded.
+    hook: OnceLock<Hook>,
+    replica: OnceLock<Replica>,
+    refuse_save: AtomicBool,
     events: Mutex<Vec<Event>>,
     changed: Condvar,
     blocked: Mutex<bool>,
     unblocked: Condvar,
 }
 
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").field("events", &self.events).finish_non_exhaustive()
+    }
+}
+
 impl Recorder {
+    /// A recorder that calls `hook` inside each callback.
+    pub(super) fn with_hook(hook: impl Fn(&Event, &Replica) + Send + Sync + 'static) -> Recorder {
+        let recorder = Recorder::default();
+        assert!(recorder.hook.set(Box::new(hook)).is_ok());
+        recorder
+    }
+
     fn note(&self, event: Event) {
-        self.events.lock().push(event);
+        self.events.lock().push(event.clone());
         self.changed.notify_all();
+        if let (Some(hook), Some(replica)) = (self.hook.get(), self.replica.get()) {
+            hook(&event, replica);
+        }
+    }
+
+    pub(super) fn refuse_save(&self, refuse: bool) {
+        self.refuse_save.store(refuse, Ordering::Relaxed);
     }
 
     pub(super) fn events(&self) -> Vec<Event> {
@@ -66,7 +100,12 @@ pub(super) fn wait_for(recorder: &Recorder, done: impl Fn(&[Event]) -> bool) {
 }
 
 impl StateMachine for Recorder {
-    fn load_state(&self, _checkpoint: Option<&mut dyn StateReader>) -> bool {
+    fn attach(&self, replica: &Replica) {
+        let _ = self.replica.set(replica.clone());
+    }
+
+    fn load_state(&self, checkpoint: Option<&mut dyn StateReader>) -> bool {
+        self.note(Event::Loaded(checkpoint.map(|reader| reader.size())));
         true
     }
 
@@ -81,6 +120,7 @@ impl StateMachine for Recorder {
                 self.unblocked.wait(&mut blocked);
             }
         }
+        assert!(request != b"panic", "asked to panic");
         if request == b"save" {
             execution.save_state();
         }
@@ -100,7 +140,11 @@ impl StateMachine for Recorder {
     }
 
     fn try_save_state(&self, writer: &mut dyn Write) -> bool {
+        let refuse = self.refuse_save.load(Ordering::Relaxed);
         self.note(Event::Save);
+        if refuse {
+            return false;
+        }
         writer.write_all(b"state").is_ok()
     }
 
@@ -139,5 +183,56 @@ impl StateMachine for Recorder {
 
     fn shut_down(&self, _why: Refused) {
         self.note(Event::ShutDown);
+    }
+}
+
+/// A directory of its own, removed at the end, and addresses that no other test uses.
+pub(super) struct Place {
+    path: PathBuf,
+    number: u32,
+}
+
+impl Place {
+    pub(super) fn new() -> Place {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("rsl-replica-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Place { path, number }
+    }
+
+    /// The address of the `index`th replica: test processes differ in the middle, tests and replicas at the end.
+    pub(super) fn ip(&self, index: u32) -> Ipv4Addr {
+        let [_, _, high, low] = std::process::id().to_be_bytes();
+        let last = self.number * 4 + index + 1;
+        Ipv4Addr::new(127, high, low, u8::try_from(last).unwrap())
+    }
+
+    pub(super) fn node(&self, index: u32) -> Node {
+        Node {
+            id: (101 + index).to_string().parse().unwrap(),
+            ip: self.ip(index),
+            rsl_port: 21_000,
+            learn_port: 0,
+            app_port: 0,
+            host_name: bytes::Bytes::new(),
+        }
+    }
+
+    /// The shortest timers that a configuration allows.
+    pub(super) fn config(&self) -> ConfigBuilder {
+        let second = Duration::from_secs(1);
+        Config::builder(&self.path)
+            .heartbeat_interval(second)
+            .election_delay(2 * second)
+            .new_leader_grace_period(second)
+            .vote_retry_interval(second)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What is left is in the system's directory for temporary files.
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }

@@ -1,3 +1,5 @@
-//! Tests of the parts of a replica that work together.
+//! Tests of the parts of a replica that work together, and of whole replicas.
 
 mod execution;
+mod lifecycle;
+mod three;
