@@ -39,7 +39,7 @@ impl Engine {
             if let Some(origin) = unanswered.take_if(|origin| origin.connection != from.connection)
                 && self.answer_accepted(&origin)
             {
-                return;
+                return self.stand_after_relinquish();
             }
             let position = vote.position();
             let current = self.accepted.position();
@@ -71,11 +71,20 @@ impl Engine {
         if let Some(origin) = unanswered
             && self.answer_accepted(&origin)
         {
-            return;
+            return self.stand_after_relinquish();
         }
         if accepted_any {
             self.become_secondary();
         }
+    }
+
+    /// A relinquish vote was answered: an election is due [PROTO-84]. A candidate collects promises for a decree that it
+    /// does not hold any more, so it begins anew [PROTO-96].
+    fn stand_after_relinquish(&mut self) {
+        if self.role == Role::Preparing {
+            self.become_secondary();
+        }
+        self.force = true;
     }
 
     /// Answers the vote that is accepted now [PROTO-81]. True: that was a relinquish vote, and an election is due

@@ -121,7 +121,7 @@ impl Engine {
         let checkpointed = self.checkpoints.current().0;
         let by_time = is_due(self.checkpoints.due_at, self.now)
             && self.log.newest_first_vote().is_some_and(|first| checkpointed.next() >= first);
-        if !decree.follows(accepted) || !(self.log.is_full() || by_time) {
+        if !decree.follows(accepted) || !self.log.may_start(decree) || !(self.log.is_full() || by_time) {
             return None;
         }
         let settings = &self.settings;

@@ -67,8 +67,15 @@ impl LogBook {
         self.files.back().and_then(|file| file.votes).map(|(first, _)| first)
     }
 
+    /// Whether no file of this name, or of a later one, is there. A crash during a switch leaves an empty file, which then
+    /// takes what is logged next, whatever its decree; it is never started a second time [HARD-371].
+    pub(super) fn may_start(&self, name: Decree) -> bool {
+        self.files.back().is_none_or(|file| file.name < name)
+    }
+
     /// Starts the file that the next vote record opens.
     pub(super) fn rotate(&mut self, name: Decree, limit: u64) {
+        assert!(self.may_start(name), "names of log files rise");
         self.files.push_back(LogFileInfo { name, votes: None, len: 0 });
         self.limit = limit;
     }

@@ -190,13 +190,15 @@ fn versions(dice: &mut Dice, members: usize) -> Vec<ProtocolVersion> {
 }
 
 fn settings(dice: &mut Dice) -> Settings {
+    // Nobody stands against a primary that sends its heartbeats in time, on clocks that differ.
+    let heartbeat = dice.millis(200, 1_000);
     Settings {
         member: MemberId::EMPTY,
         learn_port: LEARN_PORT,
         version: ProtocolVersion::V6,
-        new_leader_grace_period: dice.millis(500, 4_000),
-        heartbeat_interval: dice.millis(200, 1_000),
-        election_delay: dice.millis(1_000, 4_000),
+        new_leader_grace_period: heartbeat * 2 + dice.millis(0, 4_000),
+        heartbeat_interval: heartbeat,
+        election_delay: heartbeat * 3 + dice.millis(0, 3_000),
         election_randomize_percent: dice.pick(&[0, 10, 50]),
         max_election_randomize: Duration::from_secs(1),
         initialize_retry_interval: dice.millis(200, 1_500),

@@ -148,6 +148,24 @@ fn log_lengths_are_drawn_anew() {
     assert_eq!(bench.new_logs, [Decree(6)]);
 }
 
+/// [STOR-23] [HARD-371]: a crash during a log switch has left an empty `6.log`. The vote of decree 5 that is logged next goes
+/// into it and fills it; decree 6 then starts no second file of that name, decree 7 does. Found by the simulator (seeds
+/// 4422, 7692): the log writer refused, and again after every restart.
+#[test]
+fn a_log_file_is_started_once() {
+    use crate::engine::LogFileInfo;
+    let set = configuration([1, 2, 3]);
+    let mut disk = recovered(&set, at(5, 2, 2), ballot(2, 2));
+    disk.logs.push(LogFileInfo { name: Decree(6), votes: None, len: 0 });
+    let mut bench = Bench::new(Settings { max_log_len: 1, ..settings(1) }, disk, 1);
+    bench.receive(2, super::harness::status_response(at(5, 2, 2), at(5, 2, 2), 2, 0));
+    bench.receive(3, Message::Vote(vote(at(5, 3, 3), 3, "held")));
+    bench.receive(3, Message::Vote(vote(at(6, 3, 3), 3, "a")));
+    assert_eq!((bench.log.len(), bench.new_logs.len()), (2, 0));
+    bench.receive(3, Message::Vote(vote(at(7, 3, 3), 3, "b")));
+    assert_eq!(bench.new_logs, [Decree(7)]);
+}
+
 /// [STOR-8]: after a vote of configuration c the number c - 1 is noted, once that vote is durable, and a number is
 /// noted only when it grows.
 #[test]

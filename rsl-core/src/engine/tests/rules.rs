@@ -146,6 +146,23 @@ fn an_answered_relinquish_vote_forces_an_election() {
     }
 }
 
+/// [PROTO-96] [PROTO-84]: a candidate that records a relinquish vote of an older ballot holds another decree than it asked
+/// promises for: late promises elect nobody, and it stands again. Found by the simulator (seed 8685).
+#[test]
+fn a_relinquish_vote_ends_a_candidacy() {
+    let mut bench = Bench::secondary(at(5, 2, 2), ballot(2, 2));
+    bench.command(Command::AttemptPromotion);
+    bench.receive(3, status_response(at(5, 2, 2), at(5, 2, 2), 3, 0));
+    assert_eq!(bench.engine.role(), Role::Preparing);
+    let content = VoteContent { relinquish: true, ..VoteContent::default() };
+    bench.receive(2, Message::Vote(Vote::new(header(at(6, 2, 2), 2), &content).unwrap()));
+    assert_eq!(bench.engine.role(), Role::Initializing);
+    bench.receive(3, promise(at(5, 3, 1), 3, vote(at(5, 2, 2), 2, "held")));
+    assert_eq!(bench.engine.role(), Role::Initializing);
+    bench.receive(3, status_response(at(6, 2, 2), at(6, 2, 2), 3, 0));
+    assert_eq!((bench.engine.role(), bench.engine.status().promised), (Role::Preparing, ballot(4, 1)));
+}
+
 /// [PROTO-124] [PROTO-46]: the cookie of CanBecomePrimary goes with the Prepare and every vote, from version 2 on.
 #[test]
 fn the_primary_cookie_travels_with_the_office() {
