@@ -430,6 +430,7 @@ impl Driver {
     /// The engine gives up what it holds: requests that were accepted are aborted [PROTO-168].
     fn end_engine(&mut self, reason: &StopReason) {
         let mut inputs = std::mem::take(&mut self.inputs);
+        inputs.retain(|input| matches!(input, Input::Command(_)));
         inputs.push(Input::Command(Command::Stop(reason.clone())));
         let mut effects = Vec::new();
         self.engine.turn(self.shared.clock.now(), inputs, &mut effects);

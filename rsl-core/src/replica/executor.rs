@@ -294,32 +294,42 @@ pub(super) struct Executor<D> {
     shared: Arc<Shared>,
     machine: Arc<dyn StateMachine>,
     disk: D,
+    /// A decree was left out: no later one is executed.
+    gap: bool,
 }
 
 impl<D: ExecutionDisk> Executor<D> {
     pub(super) fn new(shared: Arc<Shared>, machine: Arc<dyn StateMachine>, disk: D) -> Executor<D> {
-        Executor { shared, machine, disk }
+        Executor { shared, machine, disk, gap: false }
     }
 
     /// Runs until the queue is stopped and empty.
     pub(super) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let queue = &shared.execution;
-        let mut lost = false;
         while let Some(step) = queue.next(shared.progress.executed()) {
             match step {
                 Step::Save(request, next) => self.save(&request, next),
+                Step::Job(job) if self.gap && job.is_decree() => self.abandon(job),
                 Step::Job(job) => self.perform(job),
                 // Votes that are only on disk are not executed any more, nor what follows them [HARD-349].
-                Step::Last(Job::ReadBack { .. }) => lost = true,
-                Step::Last(Job::Execute { tokens, change, .. }) if lost => {
-                    tokens.into_iter().for_each(|token| self.abort(token, Refused::ShuttingDown));
-                    change.into_iter().for_each(|token| self.abort_change(token, Refused::ShuttingDown));
+                Step::Last(job @ Job::ReadBack { .. }) => {
+                    self.gap = true;
+                    self.abandon(job);
                 }
+                Step::Last(job) if self.gap && job.is_decree() => self.abandon(job),
                 // The end announces no role [API-105].
                 Step::Last(Job::Status(_) | Job::PrimaryRecovered) => {}
                 Step::Last(job) => self.perform(job),
             }
+        }
+    }
+
+    /// A decree that cannot be executed, because one before it could not.
+    fn abandon(&self, job: Job) {
+        if let Job::Execute { tokens, change, .. } = job {
+            tokens.into_iter().for_each(|token| self.abort(token, Refused::ShuttingDown));
+            change.into_iter().for_each(|token| self.abort_change(token, Refused::ShuttingDown));
         }
     }
 
@@ -375,10 +385,15 @@ impl<D: ExecutionDisk> Executor<D> {
     /// and must not be trusted for promises [HARD-376].
     fn read_back(&mut self, first: Decree, last: Decree) {
         let started = self.shared.clock.now();
-        let votes = match self.disk.read_votes(first, last, READ_BACK) {
-            Ok(votes) if votes.first().is_some_and(|vote| vote.decree() == first) => votes,
-            Ok(_) => return self.shared.log_unreadable(first, "the vote is not in the log"),
-            Err(error) => return self.shared.log_unreadable(first, &error.to_string()),
+        let read = self.disk.read_votes(first, last, READ_BACK).map_err(|error| error.to_string());
+        let starts_right = |votes: &Vec<Vote>| votes.first().is_some_and(|vote| vote.decree() == first);
+        let votes = match read {
+            Ok(votes) if starts_right(&votes) => votes,
+            other => {
+                let why = other.err().unwrap_or_else(|| "the vote is not in the log".to_owned());
+                self.gap = true;
+                return self.shared.log_unreadable(first, &why);
+            }
         };
         let bytes = votes.iter().map(|vote| vote.encoded().len() as u64).sum();
         self.shared.counters.log_read(bytes, self.shared.clock.now().since(started));

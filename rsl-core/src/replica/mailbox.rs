@@ -59,10 +59,17 @@ pub(super) enum Note {
 /// Inbox of the loop. Anyone posts; the loop takes everything at the start of a turn.
 #[derive(Default)]
 pub(super) struct Mailbox {
-    notes: Mutex<Vec<Note>>,
+    notes: Mutex<Notes>,
     /// Somebody has woken the loop and it has not looked yet: saves the system call for all others.
     signalled: AtomicBool,
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    list: Vec<Note>,
+    /// The loop has ended: nobody reads any more, and whoever waits for an answer must not wait for ever.
+    closed: bool,
 }
 
 impl fmt::Debug for Mailbox {
@@ -75,11 +82,31 @@ impl Mailbox {
     /// Says how the loop is woken.
     pub(super) fn connect(&self, wake: impl Fn() + Send + Sync + 'static) {
         assert!(self.wake.set(Box::new(wake)).is_ok(), "a mailbox has one loop");
+        // What was posted before could not wake it.
+        if self.signalled.load(Ordering::Acquire)
+            && let Some(wake) = self.wake.get()
+        {
+            wake();
+        }
     }
 
+    /// Posts a note; dropped when the loop has ended.
     pub(super) fn post(&self, note: Note) {
-        self.notes.lock().push(note);
+        let mut notes = self.notes.lock();
+        if !notes.closed {
+            notes.list.push(note);
+        }
+        drop(notes);
         self.wake();
+    }
+
+    /// The loop has ended: what is there and what still comes is dropped.
+    pub(super) fn close(&self) {
+        let mut notes = self.notes.lock();
+        notes.closed = true;
+        let dropped = std::mem::take(&mut notes.list);
+        drop(notes);
+        drop(dropped);
     }
 
     pub(super) fn input(&self, input: Input) {
@@ -91,11 +118,14 @@ impl Mailbox {
     pub(super) fn executed(&self, decree: Decree, save_state: bool, urgent: bool) {
         let report = Input::Executed { decree, save_state };
         let mut notes = self.notes.lock();
-        match notes.last_mut() {
+        if notes.closed {
+            return;
+        }
+        match notes.list.last_mut() {
             Some(Note::Input(last @ Input::Executed { save_state: false, .. })) if !save_state => {
                 *last = report
             }
-            _ => notes.push(Note::Input(report)),
+            _ => notes.list.push(Note::Input(report)),
         }
         drop(notes);
         if urgent {
@@ -115,7 +145,7 @@ impl Mailbox {
     /// Everything posted since the last call. What is posted during the call wakes the loop again.
     pub(super) fn take(&self) -> Vec<Note> {
         self.signalled.store(false, Ordering::Release);
-        std::mem::take(&mut *self.notes.lock())
+        std::mem::take(&mut self.notes.lock().list)
     }
 }
 
@@ -152,5 +182,25 @@ mod tests {
         assert_eq!(wakes.load(Ordering::Relaxed), 1);
         mailbox.executed(Decree(7), false, true);
         assert_eq!(wakes.load(Ordering::Relaxed), 2);
+    }
+    /// A note posted before the loop exists wakes it; after its end an asker gets no answer instead of waiting for ever.
+    #[test]
+    fn nobody_waits_for_a_loop_that_is_not_there() {
+        let mailbox = Mailbox::default();
+        mailbox.executed(Decree(1), false, true);
+        let wakes = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&wakes);
+        mailbox.connect(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(wakes.load(Ordering::Relaxed), 1);
+        let (early, early_answer) = std::sync::mpsc::channel();
+        mailbox.post(Note::Status(early));
+        mailbox.close();
+        let (late, late_answer) = std::sync::mpsc::channel();
+        mailbox.post(Note::Status(late));
+        assert!(early_answer.recv().is_err() && late_answer.recv().is_err());
+        mailbox.executed(Decree(2), false, true);
+        assert!(mailbox.take().is_empty());
     }
 }

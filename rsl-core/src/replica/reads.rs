@@ -146,6 +146,9 @@ impl FastReads {
             if queue.closed {
                 return None;
             }
+            // Noted before the look at the progress, which is made before the look at what is noted: one of the two
+            // sides sees the other.
+            self.note_smallest(&queue);
             let executed = self.progress.executed();
             while queue.waiting.first_key_value().is_some_and(|((at, _), _)| *at <= executed) {
                 if let Some((_, read)) = queue.waiting.pop_first() {

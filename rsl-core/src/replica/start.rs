@@ -289,6 +289,7 @@ fn finish(
     reason: StopReason,
     last: Option<Box<crate::engine::Status>>,
 ) {
+    shared.mailbox.close();
     if let Err(mpsc::SendError(Errand::Finish { reason, last })) =
         errands.send(Errand::Finish { reason, last })
     {

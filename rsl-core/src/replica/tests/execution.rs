@@ -385,6 +385,7 @@ fn an_unreadable_vote_ends_the_replica() {
     let big = vec![b'x'; 600_000];
     let rig = Rig::new(vec![]);
     rig.submit((1..=4).map(|decree| execute(vote(decree, &[&big]), &[])));
+    rig.submit([execute(vote(5, &[b"follows"]), &[50]), abort(60)]);
     let rig = rig.start();
     let stopped =
         |notes: Vec<Note>| notes.into_iter().any(|note| matches!(note, Note::Stop(StopReason::LogFailed(_))));
@@ -393,7 +394,8 @@ fn an_unreadable_vote_ends_the_replica() {
         assert!(Instant::now() < deadline);
     }
     assert_eq!(rig.shared.progress.executed(), Decree(2));
-    rig.finish();
+    let events = rig.finish();
+    assert_eq!(events[6..], [Event::Aborted(SHUTTING_DOWN, 50), Event::Aborted(NOT_PRIMARY, 60)]);
 }
 
 /// [PROTO-142] [API-93] [API-90] A reconfiguration changes the executed configuration before its notification, which
