@@ -1,8 +1,10 @@
 //! Helpers shared by the golden-data tests and by xtask.
 
+pub mod c_header;
 pub mod damage;
 pub mod golden;
 pub mod host_state;
+pub mod native;
 pub mod probes;
 pub mod synthetic;
 pub mod xtask;

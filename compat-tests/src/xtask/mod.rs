@@ -3,6 +3,7 @@
 mod citations;
 mod clauses;
 mod compatibility;
+mod header;
 mod nightly;
 mod sources;
 mod spec;
@@ -41,6 +42,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Generate include/rsl_c.h from rsl-ffi.
+    Header,
     /// Everything that must pass before a change goes in; installs what it needs.
     Test,
     /// What takes too long for every change: 100 kills, every version, fuzzing, other systems.
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Clauses { selections, quiet } => clauses::run(&selections, quiet),
         Command::Tidy => tidy::run(),
         Command::Compatibility { check } => compatibility::run(check),
+        Command::Header => header::run(),
         Command::Test => test::run(),
         Command::Nightly { fuzz_seconds } => nightly::run(fuzz_seconds),
     };

@@ -1,0 +1,166 @@
+/* Prints size and offsets of everything that crosses the boundary. */
+#include "check.h"
+
+#define TYPE(which, type)                                         \
+    do {                                                          \
+        if ((which) >= 0) {                                       \
+            SAME(rsl_struct_size(which), sizeof(type));           \
+        }                                                         \
+        printf("%s %zu\n", #type, sizeof(type));                  \
+    } while (0)
+#define FIELD(type, field) \
+    printf("  %-34s %4zu %3zu\n", #field, offsetof(type, field), sizeof(((type *)0)->field))
+
+int main(void)
+{
+    TYPE(0, rsl_node);
+    FIELD(rsl_node, member_id);
+    FIELD(rsl_node, host_name);
+    FIELD(rsl_node, ip);
+    FIELD(rsl_node, rsl_port);
+    FIELD(rsl_node, learn_port);
+    FIELD(rsl_node, app_port);
+    FIELD(rsl_node, pad0);
+    FIELD(rsl_node, priority);
+    TYPE(1, rsl_member_view);
+    FIELD(rsl_member_view, struct_size);
+    FIELD(rsl_member_view, cookie_len);
+    FIELD(rsl_member_view, nodes);
+    FIELD(rsl_member_view, node_count);
+    FIELD(rsl_member_view, cookie);
+    TYPE(2, rsl_config);
+    FIELD(rsl_config, struct_size);
+    FIELD(rsl_config, flags);
+    FIELD(rsl_config, new_leader_grace_period_sec);
+    FIELD(rsl_config, heart_beat_interval_sec);
+    FIELD(rsl_config, election_delay_sec);
+    FIELD(rsl_config, max_election_randomize_sec);
+    FIELD(rsl_config, initialize_retry_interval_sec);
+    FIELD(rsl_config, prepare_retry_interval_sec);
+    FIELD(rsl_config, vote_retry_interval_sec);
+    FIELD(rsl_config, vote_max_outstanding_interval_sec);
+    FIELD(rsl_config, cp_query_retry_interval_sec);
+    FIELD(rsl_config, max_checkpoint_interval_sec);
+    FIELD(rsl_config, join_messages_interval_sec);
+    FIELD(rsl_config, max_log_len_mb);
+    FIELD(rsl_config, send_timeout_sec);
+    FIELD(rsl_config, receive_timeout_sec);
+    FIELD(rsl_config, max_cache_length_mb);
+    FIELD(rsl_config, max_votes_in_log);
+    FIELD(rsl_config, max_outstanding_per_replica);
+    FIELD(rsl_config, max_checkpoints);
+    FIELD(rsl_config, max_checkpoint_size_gb);
+    FIELD(rsl_config, min_checkpoint_space_file_count);
+    FIELD(rsl_config, max_logs);
+    FIELD(rsl_config, log_len_randomize);
+    FIELD(rsl_config, election_randomize);
+    FIELD(rsl_config, fast_read_seq_threshold);
+    FIELD(rsl_config, in_memory_execution_queue_size_mb);
+    FIELD(rsl_config, num_reader_threads);
+    FIELD(rsl_config, max_message_size_mb);
+    FIELD(rsl_config, max_message_alert_size_mb);
+    FIELD(rsl_config, working_dir);
+    FIELD(rsl_config, request_queue_limit_mb);
+    FIELD(rsl_config, pad0);
+    TYPE(3, rsl_health);
+    FIELD(rsl_health, struct_size);
+    FIELD(rsl_health, is_primary);
+    FIELD(rsl_health, connected);
+    FIELD(rsl_health, needs_resolve);
+    FIELD(rsl_health, pad0);
+    FIELD(rsl_health, member_id);
+    FIELD(rsl_health, num_outstanding);
+    FIELD(rsl_health, consecutive_failures);
+    FIELD(rsl_health, failed_at_us);
+    FIELD(rsl_health, last_request_sent_at_us);
+    FIELD(rsl_health, last_request_voted_at_us);
+    FIELD(rsl_health, last_request_voted_decree);
+    FIELD(rsl_health, last_vote_payload);
+    TYPE(4, rsl_stats);
+    FIELD(rsl_stats, struct_size);
+    FIELD(rsl_stats, pad0);
+    FIELD(rsl_stats, capture_time_us);
+    FIELD(rsl_stats, decrees_executed);
+    FIELD(rsl_stats, log_reads);
+    FIELD(rsl_stats, log_read_bytes);
+    FIELD(rsl_stats, log_read_us);
+    FIELD(rsl_stats, log_writes);
+    FIELD(rsl_stats, log_write_bytes);
+    FIELD(rsl_stats, log_write_us);
+    FIELD(rsl_stats, voting_time_us);
+    FIELD(rsl_stats, log_read_max_us);
+    FIELD(rsl_stats, log_write_max_us);
+    FIELD(rsl_stats, voting_time_max_us);
+    FIELD(rsl_stats, pad1);
+    TYPE(5, rsl_callbacks);
+    FIELD(rsl_callbacks, struct_size);
+    FIELD(rsl_callbacks, flags);
+    FIELD(rsl_callbacks, load_state);
+    FIELD(rsl_callbacks, before_execute);
+    FIELD(rsl_callbacks, execute_replicated);
+    FIELD(rsl_callbacks, after_execute);
+    FIELD(rsl_callbacks, execute_fast_read);
+    FIELD(rsl_callbacks, abort_request);
+    FIELD(rsl_callbacks, try_save_state);
+    FIELD(rsl_callbacks, state_saved);
+    FIELD(rsl_callbacks, state_copied);
+    FIELD(rsl_callbacks, notify_status);
+    FIELD(rsl_callbacks, notify_primary_recovered);
+    FIELD(rsl_callbacks, notify_configuration_changed);
+    FIELD(rsl_callbacks, abort_change_configuration);
+    FIELD(rsl_callbacks, can_become_primary);
+    FIELD(rsl_callbacks, accept_message);
+    FIELD(rsl_callbacks, resolve_node);
+    FIELD(rsl_callbacks, shut_down);
+    TYPE(6, rsl_spawn);
+    FIELD(rsl_spawn, struct_size);
+    FIELD(rsl_spawn, pad0);
+    FIELD(rsl_spawn, ctx);
+    FIELD(rsl_spawn, spawn);
+    TYPE(7, rsl_log_record);
+    FIELD(rsl_log_record, struct_size);
+    FIELD(rsl_log_record, level);
+    FIELD(rsl_log_record, log_id);
+    FIELD(rsl_log_record, line);
+    FIELD(rsl_log_record, file);
+    FIELD(rsl_log_record, function);
+    FIELD(rsl_log_record, title);
+    FIELD(rsl_log_record, text);
+    TYPE(8, rsl_init_params);
+    FIELD(rsl_init_params, struct_size);
+    FIELD(rsl_init_params, flags);
+    FIELD(rsl_init_params, log_path);
+    FIELD(rsl_init_params, notify);
+    FIELD(rsl_init_params, notify_ctx);
+    FIELD(rsl_init_params, log);
+    FIELD(rsl_init_params, log_ctx);
+    TYPE(9, rsl_exit_policy);
+    FIELD(rsl_exit_policy, struct_size);
+    FIELD(rsl_exit_policy, pad0);
+    FIELD(rsl_exit_policy, ctx);
+    FIELD(rsl_exit_policy, on_exit);
+    TYPE(10, rsl_engine_status);
+    FIELD(rsl_engine_status, struct_size);
+    FIELD(rsl_engine_status, role);
+    FIELD(rsl_engine_status, version);
+    FIELD(rsl_engine_status, is_saving);
+    FIELD(rsl_engine_status, configuration);
+    FIELD(rsl_engine_status, state_configuration);
+    FIELD(rsl_engine_status, defunct);
+    FIELD(rsl_engine_status, accepted_configuration);
+    FIELD(rsl_engine_status, accepted_decree);
+    FIELD(rsl_engine_status, accepted_ballot);
+    FIELD(rsl_engine_status, promised_ballot);
+    FIELD(rsl_engine_status, accepted_member);
+    FIELD(rsl_engine_status, promised_member);
+    FIELD(rsl_engine_status, current_primary);
+    FIELD(rsl_engine_status, checkpointed_decree);
+    FIELD(rsl_engine_status, checkpoint_size);
+    FIELD(rsl_engine_status, save_checkpoint_at);
+    FIELD(rsl_engine_status, copy_checkpoint_at);
+    TYPE(11, rsl_log_file);
+    FIELD(rsl_log_file, first);
+    FIELD(rsl_log_file, last);
+    FIELD(rsl_log_file, len);
+    return 0;
+}

@@ -1,0 +1,149 @@
+//! Builds `librsl` and C or C++ programs against it, for tests and for `cargo xtask cpp`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// The top of the repository.
+#[must_use]
+pub fn root() -> &'static Path {
+    // The package is a directory below it.
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Where cargo builds.
+#[must_use]
+pub fn target() -> PathBuf {
+    root().join(std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from))
+}
+
+/// The directory that holds the library, which is built first.
+///
+/// # Errors
+/// When cargo fails.
+pub fn library(release: bool) -> Result<PathBuf> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root()).args(["build", "--quiet", "--package", "rsl-ffi"]);
+    if release {
+        cargo.arg("--release");
+    }
+    let output = cargo.output().context("cargo cannot be started")?;
+    ensure!(output.status.success(), "building rsl-ffi: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(target().join(if release { "release" } else { "debug" }))
+}
+
+/// The same, built once per test program.
+///
+/// # Errors
+/// When cargo fails.
+pub fn debug_library() -> Result<&'static Path> {
+    static LIBRARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = LIBRARY.get_or_init(|| library(false).map_err(|error| format!("{error:#}")));
+    built.as_deref().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+/// A language and how strictly it is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// C11.
+    C,
+    /// C++ of this standard: 11, 14, 17, 20.
+    Cpp(u8),
+}
+
+impl Language {
+    /// The compilers found here: `CC` or `cc`, `CXX` or `c++`; and clang where it is installed.
+    #[must_use]
+    pub fn compilers(self) -> Vec<OsString> {
+        let (variable, usual, clangs) = match self {
+            Language::C => ("CC", "cc", ["clang", "clang-19"]),
+            Language::Cpp(_) => ("CXX", "c++", ["clang++", "clang++-19"]),
+        };
+        let mut found = vec![std::env::var_os(variable).unwrap_or_else(|| usual.into())];
+        let works =
+            |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success());
+        found.extend(clangs.into_iter().find(works).map(OsString::from));
+        found
+    }
+
+    fn standard(self) -> String {
+        match self {
+            Language::C => "-std=c11".to_owned(),
+            Language::Cpp(year) => format!("-std=c++{year}"),
+        }
+    }
+}
+
+/// One compilation.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// The language.
+    pub language: Language,
+    /// The compiler.
+    pub compiler: OsString,
+    /// More arguments.
+    pub arguments: Vec<OsString>,
+}
+
+impl Build {
+    /// With the first compiler of the language, every warning an error, no extensions of the compiler.
+    #[must_use]
+    pub fn new(language: Language) -> Build {
+        let compiler = language.compilers().swap_remove(0);
+        Build { language, compiler, arguments: Vec::new() }
+    }
+
+    /// One more argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Build {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// The command without inputs and outputs.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.compiler);
+        command.arg(self.language.standard()).args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"]);
+        command.arg("-I").arg(root().join("include")).args(&self.arguments);
+        command
+    }
+
+    /// Compiles and links a program against the shared library, which it finds by itself.
+    ///
+    /// # Errors
+    /// With what the compiler says.
+    pub fn program(&self, sources: &[PathBuf], library: &Path, output: &Path) -> Result<()> {
+        let mut command = self.command();
+        command.args(sources).arg("-o").arg(output).arg("-L").arg(library);
+        command.arg(format!("-Wl,-rpath,{}", library.display())).args(["-lrsl", "-lpthread"]);
+        run(&mut command)
+    }
+
+    /// Compiles and links a program with the static library.
+    ///
+    /// # Errors
+    /// With what the compiler says.
+    pub fn static_program(&self, sources: &[PathBuf], library: &Path, output: &Path) -> Result<()> {
+        let mut command = self.command();
+        command.args(sources).arg("-o").arg(output).arg(library.join("librsl.a"));
+        command.args(["-lpthread", "-ldl", "-lm"]);
+        run(&mut command)
+    }
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// With what it printed.
+pub fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("{command:?}"))?;
+    if !output.status.success() {
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        bail!("{command:?} ended with {}\n{out}{err}", output.status);
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! The C ABI as a C program sees it: the header, the exported symbols, the layouts, and programs in C against the library.
+
+#![cfg(unix)]
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use compat_tests::native::{Build, Language, debug_library, root, run};
+
+fn source(name: &str) -> PathBuf {
+    root().join("compat-tests/c").join(name)
+}
+
+/// A port with a free one behind it.
+fn free_port() -> u16 {
+    loop {
+        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = first.local_addr().unwrap().port();
+        if port < u16::MAX && TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// The programs, compiled once, each into a directory that stays for the run of the tests.
+fn program(name: &str) -> PathBuf {
+    static BIN: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let bin = BIN.get_or_init(|| tempfile::tempdir().unwrap()).path();
+    let output = bin.join(format!("{name}-{:?}", std::thread::current().id()).replace(['(', ')'], ""));
+    let sources = [source(&format!("{name}.c")), source("check.c")];
+    Build::new(Language::C).program(&sources, debug_library().unwrap(), &output).unwrap();
+    output
+}
+
+fn output(program: &Path, words: &[&str]) -> (Output, String) {
+    let output = Command::new(program).args(words).output().unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output, text)
+}
+
+/// [CABI-2] [CABI-30] The committed header is the one that the code says, and compiles alone as C and as C++ with every
+/// compiler found here.
+#[test]
+fn the_header_is_up_to_date_and_compiles() {
+    let committed = std::fs::read_to_string(compat_tests::c_header::path()).unwrap();
+    let generated = compat_tests::c_header::generate().unwrap();
+    assert!(committed == generated, "include/rsl_c.h is not what `cargo xtask header` writes");
+    let header = compat_tests::c_header::path();
+    for language in [Language::C, Language::Cpp(11), Language::Cpp(20)] {
+        for compiler in language.compilers() {
+            let mut build = Build::new(language);
+            build.compiler = compiler;
+            let kind = if language == Language::C { "c" } else { "c++" };
+            run(build.command().args(["-fsyntax-only", "-x", kind]).arg(&header)).unwrap();
+        }
+    }
+}
+
+/// [CABI-1] Exactly the functions of the header are exported.
+#[test]
+fn exported_symbols() {
+    let library = debug_library().unwrap().join("librsl.so");
+    let listed =
+        Command::new("nm").args(["--dynamic", "--defined-only", "--format=posix"]).arg(library).output();
+    let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
+    let mut symbols: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
+    symbols.sort_unstable();
+    let header = std::fs::read_to_string(compat_tests::c_header::path()).unwrap();
+    for symbol in &symbols {
+        assert!(symbol.starts_with("rsl_"), "{symbol}");
+        assert!(header.contains(&format!("{symbol}(")), "{symbol} is not in the header");
+    }
+    insta::assert_snapshot!("symbols", symbols.join("\n"));
+}
+
+/// [CABI-7] [CABI-9] [API-8] Sizes and offsets, as the C compiler sees them, are frozen; the library has the same sizes.
+#[test]
+fn struct_layouts() {
+    let (done, text) = output(&program("layout"), &[]);
+    assert!(done.status.success(), "{text}");
+    assert!(text.starts_with("rsl_node 336\n"), "{text}");
+    insta::assert_snapshot!("layouts", text);
+}
+
+/// [CABI-3] [CABI-5] [CABI-6] [CABI-10] [CABI-16] [CABI-17] [CABI-32] [CABI-38] [CABI-39] [CABI-40] [CABI-41] [API-45]
+/// [HARD-541] [HARD-505] NULL for every pointer, sizes that cannot be, numbers out of range: the documented code, and
+/// nothing happens.
+#[test]
+fn wrong_arguments_are_refused() {
+    let (done, text) = output(&program("arguments"), &[]);
+    assert!(done.status.success() && done.stdout == b"done\n", "{text}");
+}
+
+/// [CABI-12] [CABI-13] [CABI-15] [CABI-18] [CABI-20] [CABI-21] [CABI-22] [CABI-31] [CABI-33] [CABI-34] [CABI-35]
+/// [CABI-36] [CABI-42] [API-32] [API-33] [API-34] [API-37] [API-38] [API-40] [API-41] [API-42] [API-55] [API-56]
+/// [API-64] [API-65] [API-69] [API-107] [HARD-528] [HARD-533] [HARD-534] [HARD-542] [HARD-543] [HARD-545] [HARD-546]
+/// [HARD-555] [HARD-560] [HARD-562] A sole member through its whole life, with the shared library.
+#[test]
+fn a_sole_member_lives_and_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, copy) = (dir.path().join("data"), dir.path().join("copy.codex"));
+    let words = [data.to_str().unwrap(), copy.to_str().unwrap(), &free_port().to_string()];
+    let (done, text) = output(&program("single"), &words);
+    assert!(done.status.success() && done.stdout == b"done\n", "{text}");
+}
+
+/// The same program with the static library.
+#[test]
+fn the_static_library_works_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, copy, program) =
+        (dir.path().join("data"), dir.path().join("copy.codex"), dir.path().join("program"));
+    let sources = [source("single.c"), source("check.c")];
+    Build::new(Language::C).static_program(&sources, debug_library().unwrap(), &program).unwrap();
+    let words = [data.to_str().unwrap(), copy.to_str().unwrap(), &free_port().to_string()];
+    let (done, text) = output(&program, &words);
+    assert!(done.status.success() && done.stdout == b"done\n", "{text}");
+}
+
+/// Runs `ends.c` in one of its ways; gives the exit code and what it printed.
+fn end(way: &str) -> (Option<i32>, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let (done, text) = output(&program("ends"), &[way, data.to_str().unwrap(), &free_port().to_string()]);
+    let stdout = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert_ne!(done.status.code(), Some(99), "{text}");
+    (done.status.code(), stdout)
+}
+
+/// [CABI-25] [API-118] [API-116] The fatal path: log, notification, line, policy, exit code 1; the policy cannot stop it.
+/// Without dumps it aborts.
+#[test]
+fn the_fatal_path_is_told_and_ends_with_1() {
+    let told = "log level=5 title=on purpose\nnotify level=5 id=1 title=on purpose message=NULL\n\
+                Assert -- librsl, 0: on purpose\non_exit machine=0 reason=2 code=1\n";
+    assert_eq!(end("fatal-keep"), (Some(1), told.to_owned()));
+    assert_eq!(end("abort"), (None, told.to_owned()));
+}
+
+/// [CABI-16] [CABI-20] [HARD-544] A released handle, and a machine destroyed inside its own callback, take the fatal path.
+#[test]
+fn misuse_of_handles_is_fatal() {
+    for (way, word) in [("released", "after its release"), ("destroy-inside", "inside a callback")] {
+        let (code, text) = end(way);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+/// [CABI-26] [API-55] [API-56] [API-117] [HARD-576] Without threads of its own, an application that unloads ends with 0,
+/// also from inside a callback; the exit policy can keep the process.
+#[test]
+fn an_unload_ends_the_process_unless_the_policy_says_no() {
+    for way in ["unload", "unload-inside"] {
+        assert_eq!(end(way), (Some(0), "on_exit machine=1 reason=1 code=0\n".to_owned()), "{way}");
+    }
+    assert_eq!(end("unload-all"), (Some(0), "on_exit machine=0 reason=1 code=0\n".to_owned()));
+    let kept = "on_exit machine=1 reason=1 code=0\nstill here\n".to_owned();
+    assert_eq!(end("unload-keep"), (Some(7), kept));
+}
+
+/// [API-46] [API-24] [API-112] A refused configuration is notified, and the field is named in the log.
+#[test]
+fn a_refused_start_is_notified() {
+    let (code, text) = end("config");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("notify level=4 id=3 title=Could not load config message=NULL\n"), "{text}");
+    assert!(text.contains("log level=4 title=Could not load config\n"), "{text}");
+}

@@ -1,0 +1,57 @@
+//! The C ABI of the library: `include/rsl_c.h` is generated from this crate.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `codes.rs` | result codes and constants |
+//! | `types.rs` | the structs that cross the boundary |
+//! | `guard.rs` | the macro that guards every exported function; the last error; live handles |
+//! | `sized.rs` | structs with `struct_size` in and out |
+//! | `convert.rs` | C values <-> values of the library |
+//! | `fatal.rs` | the one path that ends the process after a broken belief |
+//! | `callbacks.rs` | the application's table as a state machine; threads of its own |
+//! | `machine.rs`, `lifecycle.rs` | a machine: its handle; start, unload, end |
+//! | `calls.rs`, `queries.rs` | requests and what a running machine is told; what it is asked |
+//! | `members.rs` | member sets handed out |
+//! | `streams.rs`, `rewrite.rs` | checkpoint streams; writing a checkpoint like another one |
+//! | `process.rs`, `log.rs`, `log_files.rs` | process-wide settings; log entries |
+//!
+//! Rules that hold for every function, unless its comment says otherwise:
+//! - A NULL or malformed argument gives a negative code and changes nothing. Out-parameters are written on success only.
+//! - Input is borrowed for the call and copied. What callbacks get is theirs until they return.
+//! - Every function may be called from any thread and from callbacks. No panic leaves the library: it ends the process
+//!   as `rsl_fatal` does.
+//! - Strings are UTF-8 and end with a NUL.
+
+// The names of the C header are the names of the types.
+#![expect(non_camel_case_types, reason = "the names of the C header are the names of the types")]
+
+#[macro_use]
+mod guard;
+
+mod callbacks;
+mod calls;
+mod codes;
+mod convert;
+mod fatal;
+mod lifecycle;
+mod log;
+mod log_files;
+mod machine;
+mod members;
+mod process;
+mod queries;
+mod rewrite;
+mod sized;
+mod streams;
+mod types;
+
+pub use callbacks::*;
+pub use calls::*;
+pub use codes::*;
+pub use lifecycle::*;
+pub use machine::rsl_machine;
+pub use members::*;
+pub use process::*;
+pub use queries::*;
+pub use streams::*;
+pub use types::*;
