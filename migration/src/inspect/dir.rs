@@ -4,10 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The name of the file that holds the highest defunct configuration number.
-pub const DEFUNCT: &str = "defunct.txt";
-/// The directory of unfinished files.
-pub const TEMP: &str = "Temp";
+use rsl_core::format::{DEFUNCT_FILE, FileName, LegacyName, TEMP_DIRECTORY, decode_defunct};
 
 /// What a file is by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +21,7 @@ impl Kind {
     /// By extension only: a file that is named on the command line may have been moved aside under any name.
     #[must_use]
     pub fn of(path: &Path) -> Option<Kind> {
-        if path.file_name().is_some_and(|name| name == DEFUNCT) {
+        if path.file_name().is_some_and(|name| name == DEFUNCT_FILE) {
             return Some(Kind::Defunct);
         }
         match path.extension()?.to_str()? {
@@ -61,11 +58,13 @@ impl WorkingDir {
         let mut dir = WorkingDir { path: path.into(), ..WorkingDir::default() };
         for name in names(path)? {
             let is_file = path.join(&name).is_file();
-            match (canonical(&name, ".log"), canonical(&name, ".codex")) {
-                (Some(decree), _) if is_file => dir.logs.push(decree),
-                (_, Some(decree)) if is_file => dir.checkpoints.push(decree),
-                _ if name == DEFUNCT && is_file => dir.defunct = true,
-                _ if name == TEMP && !is_file => dir.temp = Some(names(&path.join(TEMP))?),
+            match FileName::parse(&name) {
+                Some(FileName::Log(decree)) if is_file => dir.logs.push(decree.0),
+                Some(FileName::Checkpoint(decree)) if is_file => dir.checkpoints.push(decree.0),
+                _ if name == DEFUNCT_FILE && is_file => dir.defunct = true,
+                _ if name == TEMP_DIRECTORY && !is_file => {
+                    dir.temp = Some(names(&path.join(TEMP_DIRECTORY))?)
+                }
                 _ => dir.others.push(name),
             }
         }
@@ -89,7 +88,7 @@ impl WorkingDir {
     /// The highest defunct configuration number [STOR-7].
     #[must_use]
     pub fn defunct_number(&self) -> u32 {
-        fs::read(self.path.join(DEFUNCT)).map_or(0, |bytes| defunct_number(&bytes))
+        fs::read(self.path.join(DEFUNCT_FILE)).map_or(0, |bytes| decode_defunct(&bytes))
     }
 
     /// Every file a replica may look at, in the order in which it is shown: by decree, checkpoint before log.
@@ -102,40 +101,30 @@ impl WorkingDir {
         files.sort();
         let mut files: Vec<_> = files.into_iter().map(|(_, _, kind, path)| (kind, path)).collect();
         if self.defunct {
-            files.push((Kind::Defunct, self.path.join(DEFUNCT)));
+            files.push((Kind::Defunct, self.path.join(DEFUNCT_FILE)));
         }
         files
     }
 
-    /// The numbers a legacy replica finds behind `*.log` (`extension` = `log`) or `*.codex`, sorted; an error is a
-    /// name that stops it [STOR-5].
-    ///
-    /// The match is that of Windows: letter case does not count, and a longer extension that starts with `log`
-    /// matches through its short name.
+    /// The decrees of checkpoints and logs that a legacy replica finds, each sorted; an error is a name that stops it
+    /// [STOR-5].
     ///
     /// # Errors
     /// The name without a number.
-    pub fn legacy_numbers(&self, extension: &str) -> Result<Vec<u64>, String> {
-        let own = if extension == "log" { &self.logs } else { &self.checkpoints };
-        let mut numbers = own.clone();
+    pub fn legacy_numbers(&self) -> Result<(Vec<u64>, Vec<u64>), String> {
+        let (mut checkpoints, mut logs) = (self.checkpoints.clone(), self.logs.clone());
         for name in &self.others {
-            let Some((_, found)) = name.rsplit_once('.') else { continue };
-            let found = found.to_ascii_lowercase();
-            let matches = found == extension || (extension == "log" && found.starts_with("log"));
-            // Names with a leading dot are skipped.
-            if matches && !name.starts_with('.') {
-                numbers.push(leading_number(name).ok_or_else(|| name.clone())?);
+            match LegacyName::parse(name) {
+                LegacyName::Ignored => {}
+                LegacyName::File(FileName::Checkpoint(decree)) => checkpoints.push(decree.0),
+                LegacyName::File(FileName::Log(decree)) => logs.push(decree.0),
+                LegacyName::Fatal => return Err(name.clone()),
             }
         }
-        numbers.sort_unstable();
-        Ok(numbers)
+        checkpoints.sort_unstable();
+        logs.sort_unstable();
+        Ok((checkpoints, logs))
     }
-}
-
-/// The number in a `defunct.txt`: four bytes, little-endian; fewer are no number [STOR-7].
-#[must_use]
-pub fn defunct_number(bytes: &[u8]) -> u32 {
-    bytes.first_chunk().map_or(0, |number| u32::from_le_bytes(*number))
 }
 
 fn names(path: &Path) -> io::Result<Vec<String>> {
@@ -145,29 +134,6 @@ fn names(path: &Path) -> io::Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
-}
-
-/// The decree in a canonical name: decimal digits without sign or leading zeros [STOR-4].
-fn canonical(name: &str, suffix: &str) -> Option<u64> {
-    let digits = name.strip_suffix(suffix)?;
-    let decree: u64 = digits.parse().ok()?;
-    (decree.to_string() == digits).then_some(decree)
-}
-
-/// What C's `sscanf("%I64u")` takes from the start of a name.
-fn leading_number(name: &str) -> Option<u64> {
-    let text = name.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
-    let (negative, text) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let digits = &text[..text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len())];
-    if digits.is_empty() {
-        return None;
-    }
-    // What happens above 2^64 depends on the C runtime.
-    let number = digits.parse().unwrap_or(u64::MAX);
-    Some(if negative { 0_u64.wrapping_sub(number) } else { number })
 }
 
 #[cfg(test)]
@@ -197,18 +163,8 @@ mod tests {
         let mut found = WorkingDir::open(dir.path()).unwrap();
         assert_eq!(found.logs, [7]);
         assert_eq!(found.checkpoints, [9]);
-        assert_eq!(found.legacy_numbers("log"), Ok(vec![0, 4, 5, 6, 7, 12, u64::MAX]));
-        assert_eq!(found.legacy_numbers("codex"), Ok(vec![9, 10]));
+        assert_eq!(found.legacy_numbers(), Ok((vec![9, 10], vec![0, 4, 5, 6, 7, 12, u64::MAX])));
         found.others.push("abc.log".into());
-        assert_eq!(found.legacy_numbers("log"), Err("abc.log".into()));
-    }
-
-    /// [STOR-7]
-    #[test]
-    fn a_short_defunct_file_reads_as_zero() {
-        assert_eq!(defunct_number(&[3, 0, 0, 0]), 3);
-        assert_eq!(defunct_number(&[3, 0, 0, 0, 9]), 3);
-        assert_eq!(defunct_number(&[3, 0, 0]), 0);
-        assert_eq!(defunct_number(&[]), 0);
+        assert_eq!(found.legacy_numbers(), Err("abc.log".into()));
     }
 }

@@ -4,8 +4,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use rsl_core::format::{DEFUNCT_FILE, TEMP_DIRECTORY, decode_defunct};
+
 use super::checkpoint::CheckpointView;
-use super::dir::{DEFUNCT, Kind, TEMP, WorkingDir, defunct_number};
+use super::dir::{Kind, WorkingDir};
 use super::log::{Entry, Found, LogWalker};
 
 /// Problems that are kept; the rest is counted.
@@ -114,7 +116,7 @@ pub fn check(path: &Path) -> io::Result<()> {
 
 fn kind_of(path: &Path) -> io::Result<Kind> {
     Kind::of(path).ok_or_else(|| {
-        let what = format!("neither a directory nor a .log, .codex or {DEFUNCT} file");
+        let what = format!("neither a directory nor a .log, .codex or {DEFUNCT_FILE} file");
         io::Error::new(io::ErrorKind::InvalidInput, what)
     })
 }
@@ -131,7 +133,7 @@ pub fn survey(path: &Path, show: &mut dyn Show) -> io::Result<(Surveyed, Problem
             survey_file(kind, &file, show, &mut problems)?;
         }
         if let Some(names) = &dir.temp {
-            show.temp(&format!("{TEMP}/"), names)?;
+            show.temp(&format!("{TEMP_DIRECTORY}/"), names)?;
         }
         return Ok((Surveyed::Directory(dir), problems));
     }
@@ -170,7 +172,7 @@ fn survey_file(kind: Kind, path: &Path, show: &mut dyn Show, problems: &mut Prob
             if bytes.len() != 4 {
                 problems.add(format!("{name}: {} bytes where there should be 4", bytes.len()));
             }
-            show.defunct(&name, &bytes, defunct_number(&bytes))
+            show.defunct(&name, &bytes, decode_defunct(&bytes))
         }
     }
 }

@@ -60,12 +60,23 @@ impl std::fmt::Display for FileName {
 /// Whether a name looks like a log or checkpoint without being one of ours: ignored and reported [HARD-57].
 #[must_use]
 pub fn is_foreign(name: &str) -> bool {
-    !name.starts_with('.') && has_suffix(name) && FileName::parse(name).is_none()
+    pattern(name).is_some() && FileName::parse(name).is_none()
 }
 
-fn has_suffix(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    lower.ends_with(LOG) || lower.ends_with(CHECKPOINT)
+/// The pattern of legacy's that a name matches, `*.log` or `*.codex`, on a file system without letter case. A longer
+/// extension that starts with `log` matches through its short name.
+fn pattern(name: &str) -> Option<fn(Decree) -> FileName> {
+    let (start, extension) = name.rsplit_once('.')?;
+    let extension = extension.to_ascii_lowercase();
+    if start.is_empty() || name.starts_with('.') {
+        None
+    } else if extension == CHECKPOINT[1..] {
+        Some(FileName::Checkpoint)
+    } else if extension.starts_with(&LOG[1..]) {
+        Some(FileName::Log)
+    } else {
+        None
+    }
 }
 
 /// What a legacy replica makes of a name.
@@ -83,9 +94,7 @@ impl LegacyName {
     /// Reads a name as legacy does [STOR-5].
     #[must_use]
     pub fn parse(name: &str) -> LegacyName {
-        if name.starts_with('.') || !has_suffix(name) {
-            return LegacyName::Ignored;
-        }
+        let Some(file) = pattern(name) else { return LegacyName::Ignored };
         let text = name.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
         let (negative, text) = match text.as_bytes().first() {
             Some(b'-') => (true, &text[1..]),
@@ -98,10 +107,6 @@ impl LegacyName {
         }
         let number = text[..digits].parse().unwrap_or(u64::MAX);
         let decree = Decree(if negative { number.wrapping_neg() } else { number });
-        LegacyName::File(if name.to_ascii_lowercase().ends_with(LOG) {
-            FileName::Log(decree)
-        } else {
-            FileName::Checkpoint(decree)
-        })
+        LegacyName::File(file(decree))
     }
 }

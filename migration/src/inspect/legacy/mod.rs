@@ -139,13 +139,9 @@ struct Start<'a> {
 
 impl Start<'_> {
     fn run(&mut self, members_passed: bool) -> Result<(), Stop> {
-        let numbers = |extension| {
-            self.dir
-                .legacy_numbers(extension)
-                .map_err(|name| Stop::Failed(format!("no number in the name {name}")))
-        };
-        let checkpoints = numbers("codex")?;
-        let logs = numbers("log")?;
+        let numbers = self.dir.legacy_numbers();
+        let (checkpoints, logs) =
+            numbers.map_err(|name| Stop::Failed(format!("no number in the name {name}")))?;
         let next_vote = self.load(&checkpoints, &logs)?;
         if self.state.checkpoint.is_none() {
             if let Some(&first) = logs.first().filter(|&&first| first != 0) {

@@ -383,6 +383,8 @@ fn names_are_canonical() {
         ("-1.log", None, file(Log(max))),
         ("7.LOG", None, file(Log(Decree(7)))),
         ("abc.log", None, LegacyName::Fatal),
+        ("abc.logx", None, LegacyName::Fatal),
+        ("x.codexx", None, LegacyName::Ignored),
         (".log", None, LegacyName::Ignored),
         (".5.codex", None, LegacyName::Ignored),
         ("5.log.unreachable", None, LegacyName::Ignored),
