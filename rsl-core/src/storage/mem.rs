@@ -25,6 +25,7 @@ struct State {
     /// Never removed: open handles go on working.
     files: Vec<Content>,
     locked: BTreeSet<PathBuf>,
+    modified: BTreeMap<PathBuf, Duration>,
     /// Calls that change something, counted down to the one that fails.
     fail_after: Option<u64>,
     changes: u64,
@@ -109,6 +110,11 @@ impl MemDisk {
         state.durable_names.insert(path.to_owned(), id);
     }
 
+    /// Says when a file was last modified; by itself the disk says zero.
+    pub fn set_modified(&self, path: &Path, modified: Duration) {
+        self.state().modified.insert(path.to_owned(), modified);
+    }
+
     /// The bytes of a file.
     #[must_use]
     pub fn get(&self, path: &Path) -> Option<Vec<u8>> {
@@ -131,6 +137,7 @@ impl MemDisk {
             names: state.names.clone(),
             durable_names: state.durable_names.clone(),
             files: state.files.clone(),
+            modified: state.modified.clone(),
             ..State::default()
         };
         MemDisk { state: Arc::new(Mutex::new(state)) }
@@ -285,12 +292,13 @@ impl Disk for MemDisk {
             let name = (path.parent() == Some(directory)).then(|| path.file_name()).flatten()?;
             Some(name.to_string_lossy().into_owned())
         };
-        let entry = |name, is_file, size| DirEntry { name, is_file, size, modified: Duration::ZERO };
-        let directories = state.directories.iter().filter_map(|path| Some(entry(child(path)?, false, 0)));
-        let files = state
-            .names
-            .iter()
-            .filter_map(|(path, &id)| Some(entry(child(path)?, true, state.files[id].live.len() as u64)));
+        let entry = |path: &Path, is_file, size| {
+            let modified = state.modified.get(path).copied().unwrap_or_default();
+            Some(DirEntry { name: child(path)?, is_file, size, modified })
+        };
+        let directories = state.directories.iter().filter_map(|path| entry(path, false, 0));
+        let files =
+            state.names.iter().filter_map(|(path, &id)| entry(path, true, state.files[id].live.len() as u64));
         Ok(directories.chain(files).collect())
     }
 

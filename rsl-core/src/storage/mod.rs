@@ -11,6 +11,7 @@
 //! | `checkpoint_reader.rs`, `checkpoint_writer.rs` | checkpoint files: load, save, copy, publish |
 //! | `retention.rs` | what is deleted |
 //! | `restore.rs`, `replay.rs`, `replay/` | restart |
+//! | `outcome.rs` | what a restart reports, and why it fails |
 //! | `plan.rs` | what a restart would do, without doing it |
 
 mod checkpoint_reader;
@@ -23,6 +24,7 @@ mod log_writer;
 mod mem;
 #[cfg(feature = "runtime")]
 mod os;
+mod outcome;
 mod plan;
 mod replay;
 mod restore;
@@ -40,10 +42,9 @@ pub use log_writer::{LogWriteError, LogWriter};
 pub use mem::MemDisk;
 #[cfg(feature = "runtime")]
 pub use os::OsDisk;
+pub use outcome::{Note, RestoreError, RestoreReason};
 pub use plan::{Plan, PlannedStart, plan};
-pub use restore::{
-    Note, RestoreError, RestoreReason, RestoreSettings, RestoreTarget, Restored, SaveAnswer, restore,
-};
+pub use restore::{RestoreSettings, RestoreTarget, Restored, SaveAnswer, restore};
 pub use retention::{DeleteError, Retention, superfluous};
 
 #[cfg(test)]

@@ -12,9 +12,8 @@ use super::checkpoint_writer::{CheckpointWriter, NewCheckpoint, PublishError};
 use super::directory::{Directory, Listing};
 use super::disk::{Disk, OpenMode};
 use super::log_index::IndexedLog;
-use super::restore::{
-    Note, RestoreError, RestoreReason, RestoreSettings, RestoreTarget, SaveAnswer, lag, skipped,
-};
+use super::outcome::{Note, RestoreError, RestoreReason};
+use super::restore::{RestoreSettings, RestoreTarget, SaveAnswer};
 use crate::engine::CheckpointInfo;
 use crate::format::{FileName, LogEnd, LogScanner, Promise, Record, Step, Tail};
 use crate::types::{Ballot, Configuration, Decree, MemberId, Position, ProtocolVersion};
@@ -150,7 +149,7 @@ impl<'a> Replay<'a> {
             Some(loaded) => modified(FileName::Checkpoint(loaded.info.decree)),
             None => first,
         };
-        lag(newest, older)
+        newest.zip(older).map_or(Duration::ZERO, |(newest, older)| newest.saturating_sub(older))
     }
 
     fn choose_checkpoint(&mut self, target: &mut dyn RestoreTarget) -> Result<(), RestoreError> {
@@ -164,7 +163,8 @@ impl<'a> Replay<'a> {
                 Ok(reader) => reader,
                 Err(error) => {
                     self.unusable.push(decree);
-                    self.notes.push(skipped(decree, &error));
+                    let reason = error.to_string();
+                    self.notes.push(Note::CheckpointSkipped { decree, reason, clause: error.clause() });
                     continue;
                 }
             };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Hidden, Replay};
 use crate::format::{LogEnd, LogScanner, PAGE, Promise, ReadAt, Record, RecordId, Tail, TailRecord};
-use crate::storage::restore::{Note, RestoreError, RestoreReason, tail_position};
+use crate::storage::outcome::{Note, RestoreError, RestoreReason};
 
 impl Replay<'_> {
     /// What follows the last good record of a log [STOR-30].
@@ -19,10 +19,10 @@ impl Replay<'_> {
             }
             Tail::Torn(tail) => {
                 self.hide(&path, offset, tail, is_last);
-                self.notes.push(Note::TornTail { path, offset, position: tail_position(tail) });
+                self.notes.push(Note::TornTail { path, offset, position: tail.header.position() });
             }
             Tail::Damaged(tail) => {
-                let position = tail_position(tail);
+                let position = tail.header.position();
                 if self.settings.refuse_damaged_tail {
                     return Err(RestoreError::at(path, offset, RestoreReason::DamagedTail(position)));
                 }

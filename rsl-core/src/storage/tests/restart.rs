@@ -521,9 +521,21 @@ fn foreign_names_are_ignored_and_reported() {
 fn the_lag_of_the_checkpoint() {
     use std::time::Duration;
     let seconds = Duration::from_secs;
-    assert_eq!(super::super::restore::lag(Some(seconds(9)), Some(seconds(4))), seconds(5));
-    assert_eq!(super::super::restore::lag(Some(seconds(4)), Some(seconds(9))), Duration::ZERO);
-    assert_eq!(super::super::restore::lag(None, Some(seconds(9))), Duration::ZERO);
+    let lag = |checkpoint: Option<u64>, first, newest| {
+        let disk = disk();
+        put_log(&disk, 0, &votes(0..=2));
+        put_log(&disk, 3, &votes(3..=4));
+        disk.set_modified(&log_name(0), seconds(first));
+        disk.set_modified(&log_name(3), seconds(newest));
+        if let Some(modified) = checkpoint {
+            put_checkpoint(&disk, 1);
+            disk.set_modified(&path("1.codex"), seconds(modified));
+        }
+        start(&disk).0.unwrap().recovered.checkpoint_lag
+    };
+    assert_eq!(lag(Some(4), 1, 9), seconds(5));
+    assert_eq!(lag(Some(9), 1, 4), Duration::ZERO, "the checkpoint is younger");
+    assert_eq!(lag(None, 1, 9), seconds(8));
 }
 
 /// A plan says what the restart then does, and changes nothing.
