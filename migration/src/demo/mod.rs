@@ -4,8 +4,9 @@ mod legacy;
 mod load;
 mod report;
 mod run;
+mod scenario;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +47,9 @@ pub(crate) struct Args {
     /// The members of a --from set whose files and manifest do not name them.
     #[arg(long, value_name = "ID@IP:PORT[:LEARNPORT],...", requires = "from", value_parser = parse_members)]
     members: Option<Members>,
+    /// Play a scenario under load instead of the kills and the checkpoint.
+    #[arg(long, value_enum, conflicts_with_all = ["replicas", "from", "kills", "requests"])]
+    scenario: Option<scenario::Scenario>,
     /// How to start a replica, with {id} {dir} {version} {members} {self} {control} {events} {execlog}; without it
     /// `rsl replica` of this binary.
     #[arg(long, value_name = "COMMAND")]
@@ -89,20 +93,13 @@ impl Args {
         ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).map_err(|error| error.to_string())?;
 
         let place = WorkDir::create(self.dir.as_ref())?;
-        let start = match &self.from {
-            Some(from) => {
-                let given = self.members.as_ref().map(|members| members.0.clone());
-                legacy::prepare(from, &place.path, given, self.protocol)?
+        let outcome = match self.scenario {
+            Some(scenario) => {
+                let size = self.size as usize;
+                scenario::run(scenario, &template, self.protocol, size, &place.path, &interrupted)
             }
-            None => legacy::fresh(usize::from(self.replicas), self.protocol.unwrap_or(6))?,
+            None => self.kills_and_checkpoint(&template, &place.path, &interrupted),
         };
-        let plan = Plan {
-            requests: self.requests,
-            size: self.size as usize,
-            kills: self.kills,
-            show_progress: !self.json,
-        };
-        let outcome = run::run(&template, start, &plan, &place.path, &interrupted);
         let ok = outcome.as_ref().is_ok_and(report::Outcome::ok);
         let kept = place.close(ok);
         let outcome = outcome.map_err(|error| match &kept {
@@ -115,6 +112,30 @@ impl Args {
             print!("{}", outcome.text(kept.as_deref()));
         }
         Ok(ok)
+    }
+}
+
+impl Args {
+    fn kills_and_checkpoint(
+        &self,
+        template: &Template,
+        dir: &Path,
+        interrupted: &AtomicBool,
+    ) -> Result<report::Outcome, String> {
+        let start = match &self.from {
+            Some(from) => {
+                let given = self.members.as_ref().map(|members| members.0.clone());
+                legacy::prepare(from, dir, given, self.protocol)?
+            }
+            None => legacy::fresh(usize::from(self.replicas), self.protocol.unwrap_or(6))?,
+        };
+        let plan = Plan {
+            requests: self.requests,
+            size: self.size as usize,
+            kills: self.kills,
+            show_progress: !self.json,
+        };
+        run::run(template, start, &plan, dir, interrupted)
     }
 }
 

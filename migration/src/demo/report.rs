@@ -6,9 +6,15 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
+/// The state of a replica outside the set.
+pub(crate) const INACTIVE: &str = "PaxosInactive";
+
 /// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
+    /// What was played, if it was not the plain demo, and how long its steps took.
+    pub(crate) scenario: Option<String>,
+    pub(crate) steps: Vec<(String, Duration)>,
     pub(crate) version: u16,
     pub(crate) replicas: Vec<Replica>,
     pub(crate) acknowledged: u64,
@@ -24,6 +30,8 @@ pub(crate) struct Outcome {
 #[derive(Clone, Debug)]
 pub(crate) struct Replica {
     pub(crate) id: String,
+    /// The protocol version in force.
+    pub(crate) version: u16,
     pub(crate) state: String,
     pub(crate) primary: bool,
     pub(crate) seq: u64,
@@ -43,6 +51,7 @@ impl Replica {
         let hash = status["hash"].as_str().and_then(|digits| u64::from_str_radix(digits, 16).ok());
         Ok(Self {
             id: status["id"].as_str().ok_or_else(|| wrong("id"))?.to_owned(),
+            version: u16::try_from(number("version")?).map_err(|_| wrong("version"))?,
             state: status["state"].as_str().ok_or_else(|| wrong("state"))?.to_owned(),
             primary: status["isPrimary"] == true,
             seq: number("seq")?,
@@ -80,7 +89,7 @@ impl Outcome {
                 })
             })
             .collect();
-        json!({
+        let mut result = json!({
             "ok": self.ok(),
             "protocol": self.version,
             "replicas": replicas,
@@ -92,7 +101,13 @@ impl Outcome {
             "checkpoint": self.checkpoint,
             "secs": (self.seconds * 1000.0).round() / 1000.0,
             "problems": self.problems,
-        })
+        });
+        if let Some(scenario) = &self.scenario {
+            let steps = self.steps.iter().map(|(name, took)| json!({"step": name, "ms": milliseconds(took)}));
+            result["scenario"] = scenario.as_str().into();
+            result["steps"] = steps.collect();
+        }
+        result
     }
 
     /// The result for people.
@@ -116,6 +131,9 @@ impl Outcome {
             "protocol {}: {} requests acknowledged, {} executed, in {:.1} s\n",
             self.version, self.acknowledged, self.executed, self.seconds
         );
+        for (step, took) in &self.steps {
+            text += &format!("{step}: {} ms\n", took.as_millis());
+        }
         for (number, failover) in (1..).zip(&self.failovers) {
             text += &format!("kill {number}: served again after {} ms\n", failover.as_millis());
         }

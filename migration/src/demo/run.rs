@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::legacy::{Start, member_dir};
 use super::load::Load;
-use super::report::{Outcome, Replica};
+use super::report::{INACTIVE, Outcome, Replica};
 
 /// What to do.
 pub(crate) struct Plan {
@@ -31,8 +31,6 @@ const ELECTION: Duration = Duration::from_secs(90);
 const BATCH_TIME: Duration = Duration::from_secs(60);
 /// Catching up, checkpoints.
 const SETTLE: Duration = Duration::from_secs(90);
-/// The state of a replica outside the set.
-const INACTIVE: &str = "PaxosInactive";
 
 /// Runs the plan in `dir`.
 pub(crate) fn run(
@@ -134,6 +132,8 @@ impl Demo<'_> {
             problems.push("the replicas ended with different states".to_owned());
         }
         Ok(Outcome {
+            scenario: None,
+            steps: Vec::new(),
             version: start.version,
             replicas,
             acknowledged: self.load.acknowledged(),

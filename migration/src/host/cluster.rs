@@ -31,6 +31,25 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Starts one more host and waits until it has said READY; gives its place.
+    pub fn add(
+        &mut self,
+        template: &Template,
+        settings: HostSettings,
+        ready: Duration,
+    ) -> Result<usize, HostError> {
+        let mut host = Host::start(template, settings)?;
+        host.wait_ready(ready)?;
+        self.hosts.push(host);
+        self.controls.push(None);
+        Ok(self.hosts.len() - 1)
+    }
+
+    /// Changes the protocol version of a host, from its next start on.
+    pub fn set_version(&mut self, place: usize, version: u16) {
+        self.hosts[place].set_version(version);
+    }
+
     /// How many hosts there are, running or not.
     pub fn len(&self) -> usize {
         self.hosts.len()

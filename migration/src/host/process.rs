@@ -103,6 +103,11 @@ impl Host {
         &self.settings
     }
 
+    /// Changes the protocol version, from the next start on.
+    pub(super) fn set_version(&mut self, version: u16) {
+        self.settings.version = version;
+    }
+
     /// The replica's id.
     pub fn id(&self) -> &str {
         &self.settings.member.id

@@ -1,0 +1,98 @@
+//! Load that goes on in the background while a scenario is played.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use migration::host::{Control, HostError};
+use parking_lot::Mutex;
+
+use super::super::load::{BATCH, Load};
+
+/// Between two batches, and between two looks for a primary.
+const PAUSE: Duration = Duration::from_millis(5);
+const CONNECT: Duration = Duration::from_millis(500);
+const ANSWER: Duration = Duration::from_secs(70);
+
+/// Everything the thread and its owner share.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Id and control port of every replica there is.
+    hosts: Mutex<Vec<(String, u16)>>,
+    stop: AtomicBool,
+    acknowledged: AtomicU64,
+}
+
+/// A client that submits batches to whoever is primary, one after another.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<Result<Load, String>>>,
+}
+
+impl Traffic {
+    /// Starts with no host; each has to be [added](Self::add).
+    pub(super) fn start(load: Load) -> Traffic {
+        let shared = Arc::new(Shared::default());
+        let for_thread = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || submit_all(&for_thread, load));
+        Traffic { shared, thread: Some(thread) }
+    }
+
+    /// One more replica that may be primary.
+    pub(super) fn add(&self, id: &str, control_port: u16) {
+        self.shared.hosts.lock().push((id.to_owned(), control_port));
+    }
+
+    /// Requests acknowledged so far.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.shared.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Ends after the batch under way; gives the books.
+    pub(super) fn end(&mut self) -> Result<Load, String> {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.take().ok_or("the load has ended before")?;
+        thread.join().map_err(|_| "the load ended with a panic".to_owned())?
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn submit_all(shared: &Shared, mut load: Load) -> Result<Load, String> {
+    let mut primary: Option<Control> = None;
+    while !shared.stop.load(Ordering::Relaxed) {
+        std::thread::sleep(PAUSE);
+        let Some(control) = &mut primary else {
+            primary = find_primary(shared);
+            continue;
+        };
+        let command = load.next_command(BATCH);
+        let executed = match control.ask(&command, ANSWER) {
+            Ok(answer) => answer["executed"].as_u64().ok_or_else(|| format!("no `executed` in {answer}"))?,
+            // A wrong answer is a defect; a broken connection is a replica that went away.
+            Err(error @ HostError::Answer { .. }) => return Err(error.to_string()),
+            Err(_) => 0,
+        };
+        load.acknowledge(executed)?;
+        shared.acknowledged.store(load.acknowledged(), Ordering::Relaxed);
+        if executed < BATCH {
+            primary = None;
+        }
+    }
+    Ok(load)
+}
+
+fn find_primary(shared: &Shared) -> Option<Control> {
+    let hosts = shared.hosts.lock().clone();
+    hosts.iter().find_map(|(id, port)| {
+        let mut control = Control::connect(id, *port, CONNECT).ok()?;
+        let status = control.ask("status", CONNECT).ok()?;
+        (status["isPrimary"] == true && status["recovered"] == true).then_some(control)
+    })
+}
