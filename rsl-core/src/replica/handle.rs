@@ -284,3 +284,48 @@ impl Replica {
         (!inside_callback()).then(|| self.shared.wait_for_end())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Place;
+    use super::super::{NativeThreads, Setup};
+    use super::*;
+    use crate::types::ProtocolVersion;
+
+    fn replica(version: ProtocolVersion) -> Replica {
+        let place = Place::new();
+        let setup = Setup::new(place.config().build().unwrap(), version, place.node(0));
+        let setup = setup.spawner(Arc::new(NativeThreads));
+        let shared = Arc::new(Shared::new(&setup));
+        shared.progress.set_version(version);
+        Replica { shared }
+    }
+
+    /// [HARD-566] Election delays that the configuration would refuse are ignored.
+    #[test]
+    fn absurd_election_delays_are_ignored() {
+        let replica = replica(ProtocolVersion::V6);
+        for seconds in [0, 3601] {
+            replica.change_election_delay(Duration::from_secs(seconds));
+        }
+        assert!(replica.shared.mailbox.take().is_empty());
+        replica.change_election_delay(Duration::from_secs(3600));
+        let notes = replica.shared.mailbox.take();
+        assert!(matches!(notes[..], [Note::Input(Input::Command(Command::ChangeElectionDelay(_)))]));
+    }
+
+    /// [HARD-568] [HARD-313] [HARD-511] [API-90] A set that cannot be used is refused first, in every state; below
+    /// version 3 every set is.
+    #[test]
+    fn unusable_member_sets_are_refused() {
+        let node = Place::new().node(0);
+        let set = MemberSet { nodes: vec![node], ..MemberSet::default() };
+        let change = |version, set: &MemberSet| replica(version).change_configuration(set.clone(), Cookie(1));
+        assert_eq!(change(ProtocolVersion::V2, &set), Err(Refused::InvalidParameter));
+        assert_eq!(change(ProtocolVersion::V3, &set), Err(Refused::NotPrimary));
+        assert_eq!(change(ProtocolVersion::V3, &MemberSet::default()), Err(Refused::InvalidParameter));
+        let cookie = vec![0; 8193].into();
+        let long = MemberSet { cookie, ..set };
+        assert_eq!(change(ProtocolVersion::V6, &long), Err(Refused::InvalidParameter));
+    }
+}

@@ -201,7 +201,7 @@ mod tests {
         reads.submit(Decree(at), Bytes::from_static(b"r"), Cookie(cookie), timeout)
     }
 
-    /// [PROTO-179] [API-75] [HARD-562] [HARD-312] [HARD-563] Every result of the call.
+    /// [PROTO-179] [API-75] [SCN-47] [HARD-562] [HARD-312] [HARD-563] Every result of the call.
     #[test]
     fn reads_too_far_ahead_are_refused_at_once() {
         let (progress, reads) = reads(5);
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(submit(&reads, 10, 1, NO_WAIT), Ok(()));
     }
 
-    /// [PROTO-180] [PROTO-181] [API-76] Executed once the decree is reached, stale at the deadline, stale when a
+    /// [PROTO-180] [PROTO-181] [API-76] [SCN-47] Executed once the decree is reached, stale at the deadline, stale when a
     /// secondary saves, and the rest is left for the end: each read ends once.
     #[test]
     fn each_read_ends_once() {

@@ -85,3 +85,89 @@ impl Resolver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CookieSink, Execution, StateReader};
+    use super::*;
+    use std::io::Write;
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// Knows the address of "known", and counts calls.
+    #[derive(Debug, Default)]
+    struct Book(AtomicU32);
+
+    impl StateMachine for Book {
+        fn load_state(&self, _: Option<&mut dyn StateReader>) -> bool {
+            true
+        }
+        fn execute(&self, _: &[u8], _: &mut Execution) {}
+        fn try_save_state(&self, _: &mut dyn Write) -> bool {
+            true
+        }
+        fn can_become_primary(&self, _: &mut CookieSink) -> bool {
+            true
+        }
+        fn resolve_node(&self, node: &mut Node) -> bool {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            node.ip = Ipv4Addr::new(10, 0, 0, 7);
+            node.host_name == "known"
+        }
+    }
+
+    fn node(id: &str, host: &'static str) -> Node {
+        let host_name = host.into();
+        Node {
+            id: id.parse().unwrap(),
+            ip: Ipv4Addr::UNSPECIFIED,
+            rsl_port: 5,
+            learn_port: 0,
+            app_port: 0,
+            host_name,
+        }
+    }
+
+    /// [PROTO-158] [WIRE-4] [HARD-342] [HARD-553] [HARD-570] [HARD-571] Peers are resolved on a thread of their own; a
+    /// found one is not asked for again until it is wanted again, also when nothing has changed; one that is not found
+    /// stays wanted, for later.
+    #[test]
+    fn peers_are_resolved_when_wanted() {
+        let (resolver, mailbox) = (Arc::new(Resolver::default()), Arc::new(Mailbox::default()));
+        let book = Arc::new(Book::default());
+        let thread = {
+            let (resolver, mailbox, book) = (Arc::clone(&resolver), Arc::clone(&mailbox), Arc::clone(&book));
+            std::thread::spawn(move || resolver.run(&*book, &mailbox))
+        };
+        let calls = |count| {
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while book.0.load(Ordering::SeqCst) < count {
+                assert!(Instant::now() < deadline);
+                std::thread::yield_now();
+            }
+        };
+        resolver.want(node("1", "known"));
+        calls(1);
+        resolver.want(node("2", "unknown"));
+        calls(2);
+        // Its connection broke, say: asked again although the address is the same.
+        resolver.want(node("1", "known"));
+        calls(3);
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(book.0.load(Ordering::SeqCst), 3, "nobody is asked for without need");
+        assert_eq!(resolver.state.lock().wanted.keys().copied().collect::<Vec<_>>(), ["2".parse().unwrap()]);
+        resolver.keep(&[node("1", "known")]);
+        assert!(resolver.state.lock().wanted.is_empty());
+        resolver.stop();
+        thread.join().unwrap();
+        let found = mailbox.take();
+        assert_eq!(found.len(), 2);
+        for note in found {
+            assert!(
+                matches!(&note, Note::Resolved(node) if node.ip == Ipv4Addr::new(10, 0, 0, 7) && node.rsl_port == 5),
+                "{note:?}"
+            );
+        }
+    }
+}

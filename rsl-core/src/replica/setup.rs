@@ -193,7 +193,7 @@ mod tests {
         Setup::new(Config::builder("d").build().unwrap(), version, node)
     }
 
-    /// [API-46] [API-48] [API-121] [HARD-507] [HARD-547] What is refused before the disk is touched.
+    /// [API-46] [API-48] [API-121] [PROTO-47] [HARD-507] [HARD-512] [HARD-547] What is refused before the disk is touched.
     #[test]
     fn a_setup_is_checked_first() {
         let (v3, v4) = (ProtocolVersion::V3, ProtocolVersion::V4);
@@ -208,6 +208,10 @@ mod tests {
         assert!(matches!(
             setup(v4, node("a", 1)).members(set(vec![])).check(),
             Err(StartError::Members(MemberSetError::Empty))
+        ));
+        assert!(matches!(
+            setup(v4, node("a", 1)).members(set(vec![node("a", 1), node("", 2)])).check(),
+            Err(StartError::Members(MemberSetError::EmptyId))
         ));
         assert!(matches!(setup(v4, node("a", 65535)).check(), Err(StartError::NoLearnPort)));
         assert!(matches!(setup(v4, node("a", 0)).check(), Err(StartError::Members(_))));

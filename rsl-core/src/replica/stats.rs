@@ -137,7 +137,7 @@ impl Counters {
 mod tests {
     use super::*;
 
-    /// [PROTO-184] [API-29] [HARD-351] A snapshot holds the increments since the one before.
+    /// [PROTO-184] [API-29] [HARD-351] [HARD-526] A snapshot holds the increments since the one before.
     #[test]
     fn a_snapshot_takes_the_increments() {
         let counters = Counters::default();

@@ -181,7 +181,8 @@ impl StateMachine for Recorder {
         cookie != b"refuse"
     }
 
-    fn shut_down(&self, _why: Refused) {
+    fn shut_down(&self, why: Refused) {
+        assert_eq!(why, Refused::ShuttingDown);
         self.note(Event::ShutDown);
     }
 }
@@ -196,7 +197,7 @@ impl Place {
     pub(super) fn new() -> Place {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("rsl-replica-{}-{number}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("rsl-replica%d-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Place { path, number }
     }
@@ -206,6 +207,10 @@ impl Place {
         let [_, _, high, low] = std::process::id().to_be_bytes();
         let last = self.number * 4 + index + 1;
         Ipv4Addr::new(127, high, low, u8::try_from(last).unwrap())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn node(&self, index: u32) -> Node {

@@ -232,7 +232,7 @@ fn a_decree_is_executed_request_by_request() {
     assert!(!shared.progress.is_pending());
 }
 
-/// [PROTO-131] [API-105] [API-80] Losing leadership: passed decrees first, then aborts in order, with those of requests
+/// [PROTO-131] [API-105] [API-80] [HARD-556] Losing leadership: passed decrees first, then aborts in order, with those of requests
 /// that had not reached the engine, then the notification. From the closing on, requests are refused.
 #[test]
 fn a_demotion_aborts_in_order_before_the_notification() {
@@ -244,6 +244,7 @@ fn a_demotion_aborts_in_order_before_the_notification() {
     rig.submit([
         execute(vote(1, &[b"a"]), &[1]),
         abort(2),
+        abort(0),
         Apply::AbortChange { token: ChangeToken(9), reason: AbortReason::NotPrimary },
         Apply::Status { is_primary: false },
     ]);
@@ -257,6 +258,7 @@ fn a_demotion_aborts_in_order_before_the_notification() {
             executed(1, b"a", 1),
             Event::After,
             Event::Aborted(NOT_PRIMARY, 2),
+            Event::Aborted(NOT_PRIMARY, 0),
             Event::AbortedChange(NOT_PRIMARY, 9),
             Event::Aborted(NOT_PRIMARY, 3),
             Event::Status(false),
@@ -350,7 +352,7 @@ fn a_save_waits_for_its_decree() {
     rig.finish();
 }
 
-/// [PROTO-134] [PROTO-135] [HARD-335] [HARD-519] Votes above the limit stay on disk and are read back in order, in
+/// [PROTO-134] [PROTO-135] [HARD-335] [HARD-519] [HARD-357] Votes above the limit stay on disk and are read back in order, in
 /// portions; votes with tokens are kept in memory whatever came before them. Each is executed once.
 #[test]
 fn votes_beyond_the_limit_are_read_back() {
@@ -491,4 +493,12 @@ fn the_end_has_an_order() {
         })
         .collect();
     assert_eq!(answers, [Answer::Accept(false), Answer::MayLead(Some(Bytes::from_static(b"cookie")))]);
+}
+
+/// [HARD-350] [API-98] The notifications of a bootstrap come like all others, in the legacy order.
+#[test]
+fn a_bootstrap_is_announced() {
+    let rig = Rig::new(vec![]);
+    rig.submit([Apply::MembersPersisted]);
+    assert_eq!(rig.start().finish_running(), [Event::Saved(0), Event::Configuration(0)]);
 }

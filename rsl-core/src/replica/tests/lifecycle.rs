@@ -60,7 +60,7 @@ fn executions(events: &[Event]) -> Vec<(Vec<u8>, u64)> {
     events.iter().filter_map(executed).collect()
 }
 
-/// [API-108] [API-46] [API-55] [HARD-545] [HARD-563] The table of results, column by column: before the start (U), as
+/// [API-108] [API-46] [API-55] [HARD-545] [HARD-563] [HARD-516] The table of results, column by column: before the start (U), as
 /// primary (P), after the end (X); and the order of callbacks of sections 22.1 and 22.6.
 #[test]
 fn results_and_callbacks_from_start_to_end() {
@@ -139,7 +139,7 @@ fn results_and_callbacks_from_start_to_end() {
     assert!(!events.contains(&Event::Status(false)));
 }
 
-/// [PROTO-168] [API-105] [CABI-43] What waits at the end is aborted, requests before fast reads; each cookie comes back
+/// [PROTO-168] [API-105] [API-106] What waits at the end is aborted, requests before fast reads; each cookie comes back
 /// once, and nothing comes after ShutDown.
 #[test]
 fn unloading_completes_or_aborts_everything() {
@@ -176,7 +176,7 @@ fn unloading_completes_or_aborts_everything() {
     assert_eq!(events.last(), Some(&Event::ShutDown));
 }
 
-/// [API-107] [HARD-576] Unloading inside a callback is scheduled; waiting there is refused, and so are pausing and
+/// [API-107] [PROTO-174] [HARD-576] Unloading inside a callback is scheduled; waiting there is refused, and so are pausing and
 /// bootstrap. [API-66] A request from inside `execute` is a later decree.
 #[test]
 fn callbacks_may_call_but_not_wait() {
@@ -218,7 +218,7 @@ fn a_panic_in_a_callback_ends_the_replica() {
     assert_eq!(replicate(&replica, b"x", 1), Err(Refused::NotPrimary));
 }
 
-/// [API-95] [API-96] [API-97] [API-98] [API-99] [XFER-38] A requested checkpoint is taken at its decree; one that is
+/// [API-95] [API-96] [API-97] [API-98] [API-99] [API-72] [XFER-38] [HARD-574] A requested checkpoint is taken at its decree; one that is
 /// declined is taken once saving is allowed again; a restart loads it and replays the rest without cookies [API-70].
 #[test]
 fn checkpoints_are_taken_and_loaded() {
@@ -232,6 +232,8 @@ fn checkpoints_are_taken_and_loaded() {
     replicate(&replica, b"a", 2).unwrap();
     wait_for(&recorder, |events| executions(events).len() == 2);
     assert!(!recorder.events().iter().any(|event| matches!(event, Event::Saved(_))));
+    let temp = place.path().join("101").join("Temp");
+    assert_eq!(std::fs::read_dir(temp).unwrap().count(), 0, "a declined save leaves nothing");
     replica.allow_save_state(true);
     replicate(&replica, b"b", 3).unwrap();
     wait_for(&recorder, |events| events.iter().any(|event| matches!(event, Event::Saved(_))));
@@ -265,7 +267,67 @@ fn a_directory_has_one_replica() {
     replica.unload();
 }
 
-/// [API-54] [HARD-546] A paused replica proposes nothing, and goes on afterwards.
+/// [HARD-506] [STOR-1] A member id cannot leave the working directory.
+#[test]
+fn a_member_id_that_is_no_directory_fails_the_start() {
+    let place = Place::new();
+    let node = Node { id: "../x".parse().unwrap(), ..place.node(0) };
+    let setup = Setup::new(place.config().build().unwrap(), ProtocolVersion::V6, node);
+    let error = Replica::start(setup, Arc::new(Recorder::default())).unwrap_err();
+    assert!(matches!(error, StartError::Directory(_)), "{error}");
+}
+
+/// [API-68] [API-69] [API-71] Requests that wait together share a decree and one Before and After; an exclusive one is
+/// alone in its decree, in its place.
+#[test]
+fn waiting_requests_share_a_decree() {
+    let place = Place::new();
+    let (replica, recorder) = start(&place);
+    replica.pause();
+    for (cookie, grouping) in
+        [(1, Grouping::Batched), (2, Grouping::Batched), (3, Grouping::Exclusive), (4, Grouping::Batched)]
+    {
+        replica.replicate(&b"x"[..], Cookie(cookie), grouping).unwrap();
+    }
+    replica.resume();
+    wait_for(&recorder, |events| executions(events).len() == 4);
+    replica.unload();
+    let events = recorder.events();
+    let decrees: Vec<u64> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Executed(decree, ..) => Some(*decree),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(decrees[0], decrees[1]);
+    assert!(decrees[1] < decrees[2] && decrees[2] < decrees[3]);
+    assert_eq!(events.iter().filter(|event| **event == Event::Before).count(), 3);
+    assert_eq!(events.iter().filter(|event| **event == Event::After).count(), 3);
+}
+
+/// [API-100] [XFER-46] A checkpoint asked for by a request that is replayed is taken while the replica starts, on the
+/// starting thread, whatever was allowed before.
+#[test]
+fn a_replayed_request_saves_at_once() {
+    let place = Place::new();
+    let (replica, recorder) = start(&place);
+    replica.allow_save_state(false);
+    replicate(&replica, b"save", 1).unwrap();
+    wait_for(&recorder, |events| executions(events).len() == 1);
+    let at = replica.current_sequence_number();
+    until("a decree after it", || replica.highest_passed_sequence_number() > at);
+    replica.unload();
+    assert!(!recorder.events().contains(&Event::Save));
+    let recorder = Arc::new(Recorder::default());
+    let replica = Replica::start(setup(&place), Arc::clone(&recorder) as _).unwrap();
+    let events = recorder.events();
+    let saved = events.iter().position(|event| *event == Event::Saved(at.0)).expect("saved during the start");
+    assert_eq!(events[saved - 1], Event::Save);
+    replica.unload();
+}
+
+/// [API-54] [PROTO-171] [HARD-546] A paused replica proposes nothing, and goes on afterwards.
 #[test]
 fn a_pause_holds_the_loop() {
     let place = Place::new();
@@ -302,7 +364,7 @@ fn the_last_decree_drains() {
     replica.unload();
 }
 
-/// [API-51] Threads that run callbacks come from the spawner, in the legacy order with the legacy priorities; a spawner
+/// [API-51] [PROTO-170] Threads that run callbacks come from the spawner, in the legacy order with the legacy priorities; a spawner
 /// that refuses fails the start.
 #[test]
 fn callback_threads_come_from_the_spawner() {
@@ -337,7 +399,7 @@ fn callback_threads_come_from_the_spawner() {
     assert_eq!(created, [0, 3, 0, 0, 0]);
 }
 
-/// [API-49] [API-89] [API-93] [SCN-2] [SCN-3] [SCN-4] The bootstrap form: inactive without members; Bootstrap checks in
+/// [API-49] [API-88] [API-89] [API-93] [SCN-2] [SCN-3] [SCN-4] The bootstrap form: inactive without members; Bootstrap checks in
 /// order; then the set is persisted and a restart needs no second call. [API-90] [API-91] A sole member changes its
 /// configuration.
 #[test]
@@ -348,6 +410,7 @@ fn a_sole_member_is_bootstrapped() {
     let recorder = Arc::new(Recorder::default());
     let replica = Replica::start(setup(), Arc::clone(&recorder) as _).unwrap();
     assert_eq!(replica.status().unwrap().role, Role::Inactive);
+    assert!(!replica.is_in_stable_state());
     assert_eq!(replicate(&replica, b"x", 1), Err(Refused::NotPrimary));
     assert_eq!(replica.configuration().0, 0);
     let set = members(std::slice::from_ref(&node));

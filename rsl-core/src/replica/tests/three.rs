@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::testing::{Event, Place, Recorder};
-use super::super::{Cookie, Grouping, Replica, Setup};
+use super::super::testing::{Event, Place, Recorder, wait_for};
+use super::super::{ConfigBuilder, Cookie, Grouping, Replica, Setup};
 use crate::engine::{Role, StopReason};
-use crate::types::{MemberSet, Node, ProtocolVersion};
+use crate::types::{Decree, MemberSet, Node, ProtocolVersion};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -18,12 +18,17 @@ struct Trio {
 
 impl Trio {
     fn start(version: ProtocolVersion) -> Trio {
+        Trio::with(version, |config| config)
+    }
+
+    fn with(version: ProtocolVersion, adjust: fn(ConfigBuilder) -> ConfigBuilder) -> Trio {
         let place = Place::new();
         let nodes: Vec<Node> = (0..3).map(|index| place.node(index)).collect();
         let start = |node: &Node| {
             let recorder = Arc::new(Recorder::default());
             let members = MemberSet { nodes: nodes.clone(), ..MemberSet::default() };
-            let setup = Setup::new(place.config().build().unwrap(), version, node.clone()).members(members);
+            let setup = Setup::new(adjust(place.config()).build().unwrap(), version, node.clone());
+            let setup = setup.members(members);
             (Replica::start(setup, Arc::clone(&recorder) as _).unwrap(), recorder)
         };
         Trio { replicas: nodes.iter().map(start).collect(), _place: place }
@@ -72,7 +77,7 @@ fn cookies(events: &[Event]) -> (Vec<u64>, Vec<u64>) {
     (executed, aborted)
 }
 
-/// [API-65] [API-70] [API-80] [API-105] [API-67] [PROTO-131] [PROTO-12] [SCN-13] While requests are submitted all the
+/// [API-65] [API-70] [API-80] [API-85] [API-105] [API-67] [PROTO-131] [PROTO-12] [SCN-13] While requests are submitted all the
 /// time, leadership moves four times. Every accepted cookie comes back exactly once; none comes between a demotion and
 /// the next promotion; all replicas execute the same requests at the same decrees.
 #[test]
@@ -149,7 +154,7 @@ fn a_relinquishing_primary_is_succeeded_at_once() {
     let primary = trio.primary(None);
     let (replica, recorder) = &trio.replicas[primary];
     replica.replicate(&b"before"[..], Cookie(1), Grouping::Batched).unwrap();
-    super::super::testing::wait_for(recorder, |events| events.contains(&Event::After));
+    wait_for(recorder, |events| events.contains(&Event::After));
     let asked = Instant::now();
     replica.relinquish_primary();
     let successor = trio.primary(Some(primary));
@@ -161,7 +166,7 @@ fn a_relinquishing_primary_is_succeeded_at_once() {
     assert!(!events.contains(&Event::Status(false)));
     let (replica, recorder) = &trio.replicas[successor];
     replica.replicate(&b"after"[..], Cookie(2), Grouping::Batched).unwrap();
-    super::super::testing::wait_for(recorder, |events| {
+    wait_for(recorder, |events| {
         events.iter().any(|event| matches!(event, Event::Executed(_, request, 2) if request == b"after"))
     });
     let requests: Vec<Vec<u8>> = trio.executed(successor).into_iter().map(|(_, request)| request).collect();
@@ -169,8 +174,8 @@ fn a_relinquishing_primary_is_succeeded_at_once() {
     trio.unload();
 }
 
-/// [PROTO-185] [API-28] [HARD-523] [API-84] A primary lists the peers in configuration order, then itself, with the
-/// payload of their vote answers; nobody else lists anything. [SCN-48] is for processes.
+/// [PROTO-185] [PROTO-186] [API-28] [API-126] [HARD-523] [HARD-356] [API-84] A primary lists the peers in configuration order, then itself, with the
+/// payload of their vote answers; nobody else lists anything.
 #[test]
 fn a_primary_knows_its_peers() {
     let trio = Trio::start(ProtocolVersion::V6);
@@ -206,5 +211,131 @@ fn a_primary_knows_its_peers() {
         }
         assert_eq!(replica.current_primary().map(|node| node.id), Some(ids[primary]));
     }
+    trio.unload();
+}
+
+/// [API-83] [API-125] With the configuration switch the flag decides and nobody is asked; what the others do not answer
+/// is not chosen until they do [SCN-31].
+#[test]
+fn the_global_flag_decides_about_answers() {
+    let trio = Trio::with(ProtocolVersion::V6, |config| {
+        // Resent before anybody stands for election.
+        config
+            .use_global_accept_flag(true)
+            .receive_timeout(Duration::from_secs(1))
+            .election_delay(Duration::from_secs(8))
+    });
+    let primary = trio.primary(None);
+    let others: Vec<usize> = (0..3).filter(|index| *index != primary).collect();
+    let accept = |yes| {
+        for (replica, _) in others.iter().map(|index| &trio.replicas[*index]) {
+            replica.set_accept_messages(yes);
+            // Taken in the turn that answers the first, so it holds when the second is answered.
+            assert!(replica.status().is_some() && replica.status().is_some());
+        }
+    };
+    let (replica, recorder) = &trio.replicas[primary];
+    let send = |request: &'static [u8], cookie| {
+        replica.replicate(request, Cookie(cookie), Grouping::Batched).unwrap();
+    };
+    send(b"first", 1);
+    wait_for(recorder, |events| cookies(events).0 == [1]);
+    accept(false);
+    send(b"second", 2);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(cookies(&recorder.events()).0, [1]);
+    accept(true);
+    // Resent votes are answered.
+    let deadline = Instant::now() + PATIENCE;
+    while cookies(&recorder.events()).0 != [1, 2] {
+        assert!(Instant::now() < deadline, "not resent");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    trio.unload();
+}
+
+/// [SCN-53] [API-101] [XFER-26] CopyStateFromReplica: no checkpoint anywhere, an equal one, only older ones, a newer
+/// one. [PROTO-183] A secondary serves fast reads.
+#[test]
+fn a_checkpoint_is_copied_on_request() {
+    let trio = Trio::start(ProtocolVersion::V6);
+    let primary = trio.primary(None);
+    let other = (primary + 1) % 3;
+    let copied = |index: usize| {
+        let (replica, recorder): &(Replica, Arc<Recorder>) = &trio.replicas[index];
+        let count =
+            |events: &[Event]| events.iter().filter(|event| matches!(event, Event::Copied(_))).count();
+        let before = count(&recorder.events());
+        replica.copy_state_from_replica(Cookie(5)).unwrap();
+        wait_for(recorder, |events| count(events) > before);
+        let last = recorder.events().into_iter().rev().find_map(|event| match event {
+            Event::Copied(decree) => Some(decree),
+            _ => None,
+        });
+        last.unwrap()
+    };
+    let save = |on: &[usize]| {
+        let saved = |events: &[Event]| events.iter().filter(|event| matches!(event, Event::Saved(_))).count();
+        let before: Vec<usize> = on.iter().map(|index| saved(&trio.replicas[*index].1.events())).collect();
+        trio.replicas[primary].0.replicate(&b"save"[..], Cookie::NONE, Grouping::Batched).unwrap();
+        for (index, before) in on.iter().zip(before) {
+            wait_for(&trio.replicas[*index].1, |events| saved(events) > before);
+        }
+        // The engine hears of it a moment later.
+        let deadline = Instant::now() + PATIENCE;
+        let current = |index: usize| trio.replicas[index].0.status().unwrap().log_range.checkpointed_decree.0;
+        while on.iter().any(|index| current(*index) == 0) {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        current(primary)
+    };
+    assert_eq!(copied(primary), 0);
+    let first = save(&[0, 1, 2]);
+    assert_eq!(copied(primary), first);
+    let others = [other, (primary + 2) % 3];
+    others.iter().for_each(|index| trio.replicas[*index].0.allow_save_state(false));
+    let second = save(&[primary]);
+    assert!(second > first);
+    assert_eq!(copied(primary), 0);
+    // An equal one would do as well, so only the newer one is left to ask for.
+    trio.replicas[others[1]].0.unload();
+    assert_eq!(copied(other), second);
+    assert_eq!(trio.replicas[other].0.status().unwrap().log_range.checkpointed_decree.0, second);
+    let (replica, recorder) = &trio.replicas[other];
+    replica.fast_read(Decree(first), &b"r"[..], Cookie(9), Duration::ZERO).unwrap();
+    wait_for(recorder, |events| events.contains(&Event::FastRead(9)));
+    trio.unload();
+}
+
+/// [API-90] [API-91] [API-92] A member that is left out gets the notification, becomes inactive and keeps running; the
+/// issuer sees its cookie, then the loss of its role, and the rest elects again.
+#[test]
+fn a_member_that_is_left_out_becomes_inactive() {
+    let trio = Trio::start(ProtocolVersion::V6);
+    let primary = trio.primary(None);
+    let out = (primary + 1) % 3;
+    let (replica, recorder) = &trio.replicas[primary];
+    let (number, members) = replica.configuration();
+    assert_eq!(number, 1);
+    let gone = trio.replicas[out].0.node().id;
+    let nodes = members.nodes.iter().filter(|node| node.id != gone).cloned().collect();
+    let smaller = MemberSet { nodes, cookie: bytes::Bytes::from_static(b"two") };
+    replica.change_configuration(smaller.clone(), Cookie(77)).unwrap();
+    wait_for(recorder, |events| events.contains(&Event::Configuration(77)));
+    wait_for(&trio.replicas[out].1, |events| events.contains(&Event::Configuration(0)));
+    let deadline = Instant::now() + PATIENCE;
+    while trio.replicas[out].0.status().unwrap().role != Role::Inactive || trio.leader(Some(out)).is_none() {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for (replica, _) in &trio.replicas {
+        assert_eq!(replica.configuration(), (2, Arc::new(smaller.clone())));
+    }
+    let leader = trio.primary(Some(out));
+    trio.replicas[leader].0.replicate(&b"after"[..], Cookie(1), Grouping::Batched).unwrap();
+    wait_for(&trio.replicas[leader].1, |events| cookies(events).0 == [1]);
+    assert!(recorder.events().contains(&Event::Status(false)));
     trio.unload();
 }
