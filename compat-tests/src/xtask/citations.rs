@@ -10,7 +10,7 @@
 //!
 //! The same ids in code that no test runs, or in a table beside a test, do not count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr as _;
 
 use anyhow::{Context as _, Result};
@@ -24,6 +24,15 @@ use super::spec::ClauseId;
 /// Clause -> the tests that cite it, each as `path:line`.
 pub(crate) type Citations = BTreeMap<ClauseId, Vec<String>>;
 
+/// A test that a test runner knows by the name of its function.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Test {
+    /// The file it is in.
+    pub(crate) path: String,
+    /// The name of the function.
+    pub(crate) name: String,
+}
+
 /// Collects the citations in all test functions of the given Rust files.
 pub(crate) fn collect(sources: &[Source]) -> Result<Citations> {
     let mut citations = Citations::new();
@@ -35,15 +44,37 @@ pub(crate) fn collect(sources: &[Source]) -> Result<Citations> {
     Ok(citations)
 }
 
-/// Citations of one file, in order, each with its line (from 1).
-fn in_file(source: &Source) -> Result<Vec<(usize, ClauseId)>> {
+/// The tests of each cited clause, without those that libtest-mimic runs: they have names of their own.
+pub(crate) fn tests(sources: &[Source]) -> Result<BTreeMap<ClauseId, BTreeSet<Test>>> {
+    let mut tests = BTreeMap::<_, BTreeSet<Test>>::new();
+    for source in sources {
+        let named = find(source)?;
+        for (line, id) in in_file(source)? {
+            let above = |first: usize| comment_lines_above(&source.text.lines().collect::<Vec<_>>(), first);
+            let around =
+                named.iter().filter(|found| (found.first - above(found.first)..=found.last).contains(&line));
+            for name in around.filter_map(|found| found.name.clone()) {
+                tests.entry(id.clone()).or_default().insert(Test { path: source.path.clone(), name });
+            }
+        }
+    }
+    Ok(tests)
+}
+
+/// The test functions of a file.
+fn find(source: &Source) -> Result<Vec<Found>> {
     let file = syn::parse_file(&source.text).with_context(|| format!("parsing {}", source.path))?;
     let trials_count = format!("/{}", source.path).contains("/tests/");
-    let mut finder = TestFinder { trials_count, ranges: Vec::new() };
+    let mut finder = TestFinder { trials_count, found: Vec::new() };
     finder.visit_file(&file);
+    Ok(finder.found)
+}
+
+/// Citations of one file, in order, each with its line (from 1).
+fn in_file(source: &Source) -> Result<Vec<(usize, ClauseId)>> {
     let lines: Vec<&str> = source.text.lines().collect();
     let mut wanted = vec![false; lines.len()];
-    for (first, last) in finder.ranges {
+    for Found { first, last, .. } in find(source)? {
         let above = comment_lines_above(&lines, first);
         wanted[first - 1 - above..last].fill(true);
     }
@@ -68,10 +99,17 @@ fn ids_in(line: &str) -> Vec<ClauseId> {
     ids
 }
 
-/// Line ranges (from 1, both ends included) of test functions, from their first attribute to their last brace.
+/// A test function: its lines (from 1, both ends included) from its first attribute to its last brace, and its name
+/// unless libtest-mimic runs it.
+struct Found {
+    first: usize,
+    last: usize,
+    name: Option<String>,
+}
+
 struct TestFinder {
     trials_count: bool,
-    ranges: Vec<(usize, usize)>,
+    found: Vec<Found>,
 }
 
 impl<'ast> Visit<'ast> for TestFinder {
@@ -80,7 +118,8 @@ impl<'ast> Visit<'ast> for TestFinder {
             function.attrs.iter().any(|a| a.path().segments.last().is_some_and(|s| s.ident == "test"));
         if is_test || (self.trials_count && is_trial(&function.attrs)) {
             let span = function.span();
-            self.ranges.push((span.start().line, span.end().line));
+            let name = is_test.then(|| function.sig.ident.to_string());
+            self.found.push(Found { first: span.start().line, last: span.end().line, name });
         }
         syn::visit::visit_item_fn(self, function);
     }
@@ -98,6 +137,7 @@ impl TestFinder {
     fn visit_proptest(&mut self, tokens: TokenStream) {
         let mut start = None;
         let mut attributes = String::new();
+        let mut name = None;
         for token in tokens {
             match token {
                 TokenTree::Punct(hash) if hash.as_char() == '#' => {
@@ -108,11 +148,17 @@ impl TestFinder {
                 }
                 TokenTree::Group(group) if group.delimiter() == proc_macro2::Delimiter::Brace => {
                     if let Some(first) = start.take().filter(|_| attributes.contains("[test]")) {
-                        self.ranges.push((first, group.span_close().end().line));
+                        self.found.push(Found {
+                            first,
+                            last: group.span_close().end().line,
+                            name: name.take(),
+                        });
                     }
                     attributes.clear();
                 }
-                TokenTree::Group(_) | TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+                // The last word before the arguments.
+                TokenTree::Ident(word) => name = Some(word.to_string()),
+                TokenTree::Group(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => {}
             }
         }
     }
@@ -162,6 +208,11 @@ fn proves() {
         let text = "proptest! {\n    #![proptest_config(x)]\n    // [WIRE-1] only a comment, but directly above\n    \
                     #[test]\n    /// [WIRE-2]\n    fn any(x in 0..9u8) {\n        // [WIRE-3]\n    }\n    fn helper() {\n  // [WIRE-4]\n}\n}";
         assert_eq!(cited("a.rs", text), ["3:WIRE-1", "5:WIRE-2", "7:WIRE-3"]);
+        let source = Source { path: "a.rs".to_owned(), text: text.to_owned() };
+        let found = tests(&[source]).unwrap();
+        let any = Test { path: "a.rs".to_owned(), name: "any".to_owned() };
+        assert_eq!(found[&"WIRE-1".parse().unwrap()], [any.clone()].into());
+        assert_eq!(found[&"WIRE-3".parse().unwrap()], [any].into());
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod clauses;
 mod compatibility;
 mod header;
 mod nightly;
+mod scenarios;
 mod sources;
 mod spec;
 mod steps;
@@ -34,6 +35,8 @@ enum Command {
         #[arg(long)]
         quiet: bool,
     },
+    /// Run the tests that cite a scenario of protocol.md (SCN-n) and print each scenario with its result.
+    Scenarios,
     /// Check what rustc and clippy cannot: file headers, file lengths, layering, stray paths.
     Tidy,
     /// Write the table of hardened behaviour into docs/COMPATIBILITY.md.
@@ -59,6 +62,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Clauses { selections, quiet } => clauses::run(&selections, quiet),
+        Command::Scenarios => scenarios::run(),
         Command::Tidy => tidy::run(),
         Command::Compatibility { check } => compatibility::run(check),
         Command::Header => header::run(),
