@@ -18,6 +18,7 @@ mod log;
 mod os;
 mod promises;
 mod restart;
+mod scenarios;
 
 /// The working directory of these tests.
 fn root() -> PathBuf {
