@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_ready_host_runs_until_killed_and_its_output_is_kept() {
-        let (dir, mut host) = host("echo id $0 v $2 $3 $6; echo READY; echo warn >&2; exec sleep 100");
+        let (dir, mut host) = host("echo id $0 v $2 $3 $6; echo warn >&2; echo READY; exec sleep 100");
         host.wait_ready(LONG).unwrap();
         assert_eq!(host.watch().unwrap(), Watch::Running);
         let pid = host.pid().unwrap();
