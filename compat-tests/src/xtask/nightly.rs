@@ -22,6 +22,16 @@ pub(crate) fn run(fuzz_seconds: u64) -> Result<bool> {
         command
     };
     let mut steps = Steps::default();
+    steps.run("simulator", || {
+        let simulator = "run --quiet --release --package rsl-core --features sim --bin rsl-sim --";
+        let seeds = "--seeds 0..20000 --profile nightly";
+        steps::command(cargo().args(simulator.split(' ')).args(seeds.split(' ')))
+    });
+    for scenario in ["bootstrap", "grow", "shrink", "replace-primary", "relinquish", "promote", "upgrade"] {
+        steps.run(&format!("demo: {scenario}"), || {
+            steps::command(&mut rsl(&format!("demo --scenario {scenario} --json")))
+        });
+    }
     steps.run("demo: 100 kills", || steps::command(&mut rsl("demo --kills 100 --requests 50000 --json")));
     for version in 1..=6 {
         steps.run(&format!("conformance, version {version}"), || {

@@ -36,6 +36,9 @@ pub(crate) fn run() -> Result<bool> {
     // The tests have built it.
     let rsl = built_binary("debug", "rsl");
     steps.run("host contract", || steps::command(Command::new(&rsl).arg("conformance")));
+    steps.run("host contract, version 3", || {
+        steps::command(Command::new(&rsl).args(["conformance", "--protocol", "3"]))
+    });
     steps.run("demo", || steps::command(Command::new(&rsl).arg("demo")));
     Ok(steps.summary())
 }
