@@ -302,7 +302,12 @@ fn a_checkpoint_is_copied_on_request() {
     // An equal one would do as well, so only the newer one is left to ask for.
     trio.replicas[others[1]].0.unload();
     assert_eq!(copied(other), second);
-    assert_eq!(trio.replicas[other].0.status().unwrap().log_range.checkpointed_decree.0, second);
+    // It is offered to others from the next turn on [XFER-27].
+    let deadline = Instant::now() + PATIENCE;
+    while trio.replicas[other].0.status().unwrap().log_range.checkpointed_decree.0 != second {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let (replica, recorder) = &trio.replicas[other];
     replica.fast_read(Decree(first), &b"r"[..], Cookie(9), Duration::ZERO).unwrap();
     wait_for(recorder, |events| events.contains(&Event::FastRead(9)));
