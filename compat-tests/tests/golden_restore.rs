@@ -18,7 +18,7 @@ use migration::exec_log::{self, Row};
 use rsl_core::format::{CheckpointHeader, Record};
 use rsl_core::storage::{
     CheckpointReader, CheckpointWriter, CopyRequest, Directory, Disk, Listing, NewCheckpoint, OsDisk,
-    Restored, copy_checkpoint,
+    Restored, copy_checkpoint, rerun, save_rerun,
 };
 use rsl_core::types::{Ballot, Configuration, Decree, MemberId, MemberSet, ProtocolVersion};
 use rsl_core::wire::{Header, Vote, VoteContent};
@@ -50,7 +50,7 @@ fn folders(path: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Two tests for each replica's directory, and one that there are any.
+/// Three tests for each replica's directory, and one that there are any.
 fn directories(disk: &Path) -> Vec<Trial> {
     let mut trials = Vec::new();
     for run in folders(disk).iter().flat_map(|scenario| folders(scenario)) {
@@ -58,12 +58,14 @@ fn directories(disk: &Path) -> Vec<Trial> {
             let name = replica.strip_prefix(disk).unwrap_or(&replica).display().to_string();
             let path = replica.clone();
             trials.push(Trial::test(format!("{name} restores"), move || restores(&path)));
+            let path = replica.clone();
+            trials.push(Trial::test(format!("{name} replays"), move || replays(&path)));
             trials.push(Trial::test(format!("{name} checkpoints"), move || checkpoints(&replica)));
         }
     }
     let count = trials.len();
     trials.push(Trial::test("there are directories", move || {
-        if count < 6 { Err(format!("{count} tests found").into()) } else { Ok(()) }
+        if count < 9 { Err(format!("{count} tests found").into()) } else { Ok(()) }
     }));
     trials
 }
@@ -190,6 +192,48 @@ fn vote(version: ProtocolVersion, member: MemberId, decree: Decree, ballot: Ball
     let requests = vec![b"from the new replica".as_slice().into()];
     let header = Header::new(version, member, decree, 1, ballot);
     Ok(Vote::new(header, &VoteContent { requests, ..VoteContent::default() })?)
+}
+
+/// Replay mode to every decree comes to the state of the exec logs and leaves the files alone; the state written as
+/// another checkpoint restores to itself.
+/// Trial: [XFER-51] [STOR-66] [STOR-67] [STOR-68] [STOR-69] [STOR-70] [HARD-43] [HARD-382] [API-57]
+fn replays(replica: &Path) -> Result<(), Failed> {
+    let scene = Scene::new(replica)?;
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let path = scene.copy.path();
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        let mut permissions = fs::metadata(&path)?.permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&path, permissions)?;
+    }
+    let all = rerun(&disk, path, Decree(u64::MAX), &mut HostState::default())?;
+    let newest = Listing::read(&OsDisk, path)?.checkpoints.last().copied().unwrap_or(Decree(1));
+    for max in 1..=all.executed.0 + 1 {
+        let mut state = HostState::default();
+        let replayed = match rerun(&disk, path, Decree(max), &mut state) {
+            Ok(replayed) => replayed,
+            // Logs from before the newest checkpoint may be gone.
+            Err(_) if Decree(max) < newest => continue,
+            Err(error) => return Err(error.into()),
+        };
+        require(replayed.executed == all.executed.min(Decree(max)), &format!("up to {max}"))?;
+        require(state.hash == scene.hash_after(replayed.executed), &format!("the state at {max}"))?;
+    }
+    if all.executed == Decree::ZERO {
+        return Ok(());
+    }
+    let mut state = HostState::default();
+    let replayed = rerun(&disk, path, all.executed, &mut state)?;
+    let target = tempfile::tempdir()?;
+    save_rerun(&disk, target.path(), &replayed, Decree(7000), &mut state)?;
+    let members = synthetic::members();
+    let (loaded, restored) = restart(target.path(), scene.member, scene.version, &members)?;
+    require(loaded == state, "the checkpoint holds the state")?;
+    let recovered = restored.recovered;
+    let position = (recovered.executed, recovered.accepted.decree());
+    require(position == (Decree(7000), Decree(7001)), &format!("{position:?}"))?;
+    require(recovered.accepted.ballot() == replayed.next_vote.ballot(), "the newest vote goes with it")
 }
 
 /// Every checkpoint verifies; its header says the same when we encode it; and a copy over the learn protocol is the

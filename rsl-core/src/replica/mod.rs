@@ -5,6 +5,7 @@
 //! | `handle.rs` | [`Replica`]: what the application calls |
 //! | `state_machine.rs` | [`StateMachine`]: what the application implements |
 //! | `config.rs`, `setup.rs`, `start.rs` | [`Config`] and [`Setup`]: what a replica is started with, and the start |
+//! | `rerun.rs` | replay mode: a directory's history executed by an application, reading only |
 //! | `driver.rs` | the loop: network, engine, log |
 //! | `admission.rs` | takes requests, or says why not |
 //! | `executor.rs` | the execution thread and its queue |
@@ -44,6 +45,7 @@ mod health;
 mod mailbox;
 mod progress;
 mod reads;
+mod rerun;
 mod resolver;
 mod result;
 mod setup;
@@ -63,7 +65,7 @@ pub use config::{ByteSize, Config, ConfigBuilder, ConfigError};
 pub use handle::Replica;
 pub use health::PeerHealth;
 pub use result::Refused;
-pub use setup::{Setup, StartError};
+pub use setup::{ReplayError, Setup, StartError};
 pub use state_machine::{Cookie, CookieSink, Execution, StateMachine, StateReader, default_resolve};
 pub use stats::{Span, Stats};
 pub use threads::{NativeThreads, Priority, ThreadSpawner};

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::{ByteSize, Config, ConfigError, NativeThreads, ThreadSpawner};
-use crate::storage::DirectoryError;
+use crate::storage::{DirectoryError, RerunSaveError, RestoreError};
 use crate::types::{MemberSet, MemberSetError, Node, ProtocolVersion};
 
 /// Everything a start needs beside the state machine: the arguments of the legacy `Initialize`, and switches of our own
@@ -172,6 +172,24 @@ impl StartError {
             StartError::Thread(_) => "Could not initialize Netlib",
         }
     }
+}
+
+/// Why a replay failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// The directory's name cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The history cannot be executed.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The checkpoint's decree is 0, or its directory is missing or the one that is replayed [STOR-69].
+    #[error("a checkpoint needs a decree other than 0 and a directory other than the replayed one")]
+    Output,
+    /// The checkpoint could not be written.
+    #[error(transparent)]
+    Save(#[from] RerunSaveError),
 }
 
 #[cfg(test)]

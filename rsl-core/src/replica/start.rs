@@ -89,7 +89,7 @@ fn restore_state(
         retention: retention(setup),
         refuse_damaged_tail: false,
     };
-    let mut target = Target { shared, machine, directory };
+    let mut target = Target { shared, machine, directory: directory.path() };
     let restored = restore(directory, &settings, &mut target).map_err(|error| match *error.reason {
         RestoreReason::NoMembers => StartError::NoMemberSet,
         _ => StartError::Restore(error.to_string()),
@@ -298,10 +298,11 @@ fn finish(
 }
 
 /// The application, as a restart drives it.
-struct Target<'a> {
-    shared: &'a Shared,
-    machine: &'a dyn StateMachine,
-    directory: &'a Directory,
+pub(super) struct Target<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) machine: &'a dyn StateMachine,
+    /// Where its checkpoints are.
+    pub(super) directory: &'a Path,
 }
 
 impl RestoreTarget for Target<'_> {
@@ -314,7 +315,7 @@ impl RestoreTarget for Target<'_> {
         let decree = reader.header().executed;
         // Inside the callback the current sequence number is the checkpoint's.
         self.shared.progress.set_executed(decree);
-        let path = self.directory.file(FileName::Checkpoint(decree));
+        let path = self.directory.join(FileName::Checkpoint(decree).to_string());
         self.machine.load_state(Some(&mut LoadedState { reader, path }))
     }
 
@@ -335,7 +336,7 @@ impl RestoreTarget for Target<'_> {
 
     fn saved(&mut self, checkpoint: &CheckpointInfo) {
         let (_guard, _inside) = self.shared.callbacks.shared();
-        let path = self.directory.file(FileName::Checkpoint(checkpoint.decree));
+        let path = self.directory.join(FileName::Checkpoint(checkpoint.decree).to_string());
         self.machine.state_saved(checkpoint.decree, &path);
     }
 }

@@ -12,6 +12,7 @@
 //! | `retention.rs` | what is deleted |
 //! | `restore.rs`, `replay.rs`, `replay/` | restart |
 //! | `outcome.rs` | what a restart reports, and why it fails |
+//! | `rerun.rs` | replay mode: the history executed up to a decree, reading only |
 //! | `plan.rs` | what a restart would do, without doing it |
 
 mod checkpoint_reader;
@@ -27,6 +28,7 @@ mod os;
 mod outcome;
 mod plan;
 mod replay;
+mod rerun;
 mod restore;
 mod retention;
 #[cfg(feature = "runtime")]
@@ -44,6 +46,7 @@ pub use mem::MemDisk;
 pub use os::OsDisk;
 pub use outcome::{Note, RestoreError, RestoreReason};
 pub use plan::{Plan, PlannedStart, plan};
+pub use rerun::{Replayed, RerunSaveError, rerun, save_rerun};
 pub use restore::{RestoreSettings, RestoreTarget, Restored, SaveAnswer, restore};
 pub use retention::{DeleteError, Retention, superfluous};
 

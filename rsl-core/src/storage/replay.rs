@@ -51,6 +51,10 @@ pub(super) struct Replay<'a> {
     path: &'a Path,
     listing: &'a Listing,
     settings: &'a RestoreSettings,
+    /// Nothing after this decree is loaded or executed.
+    limit: Decree,
+    /// Of the checkpoint or vote that the state comes from.
+    pub(super) state_version: ProtocolVersion,
     /// A vote, or an empty one with the empty ballot.
     pub(super) accepted: Vote,
     pub(super) promised: Ballot,
@@ -103,6 +107,8 @@ impl<'a> Replay<'a> {
             path,
             listing,
             settings,
+            limit: Decree(u64::MAX),
+            state_version: settings.version,
             accepted,
             promised: known.promised,
             executed: Decree::ZERO,
@@ -121,6 +127,12 @@ impl<'a> Replay<'a> {
             last_vote: None,
             hidden: None,
         })
+    }
+
+    /// Ends with this decree, for replay mode [STOR-66].
+    pub(super) fn up_to(mut self, limit: Decree) -> Replay<'a> {
+        self.limit = limit;
+        self
     }
 
     /// Runs the whole replay. `save_to` is where checkpoints may be saved; without it nothing is written.
@@ -154,7 +166,7 @@ impl<'a> Replay<'a> {
 
     fn choose_checkpoint(&mut self, target: &mut dyn RestoreTarget) -> Result<(), RestoreError> {
         let listing = self.listing;
-        for &decree in listing.checkpoints.iter().rev() {
+        for &decree in listing.checkpoints.iter().rev().filter(|decree| **decree <= self.limit) {
             self.require_logs_after(decree)?;
             let path = self.path.join(FileName::Checkpoint(decree).to_string());
             let opened = CheckpointReader::open(&**self.disk, &path)
@@ -211,6 +223,7 @@ impl<'a> Replay<'a> {
             self.voting_configuration = configuration.clone();
         }
         self.executed = decree;
+        self.state_version = header.version;
         self.promised = self.promised.max(header.promised);
         self.checkpoint = Some(Loaded {
             info: CheckpointInfo { decree, size: reader.file_size() },
@@ -235,6 +248,9 @@ impl<'a> Replay<'a> {
         };
         let selected = &listing.logs[first..];
         for (at, &name) in selected.iter().enumerate() {
+            if self.is_done() {
+                break;
+            }
             let later = &selected[at + 1..];
             let is_last = later.iter().all(|&log| listing.size(FileName::Log(log)) == 0);
             self.read_log(name, is_last, target, save_to)?;
@@ -245,6 +261,11 @@ impl<'a> Replay<'a> {
             self.notes.push(Note::HistoryEnds { last: self.accepted.position(), set_aside });
         }
         Ok(())
+    }
+
+    /// Replay mode has come to its last decree; what follows in the logs is not looked at.
+    fn is_done(&self) -> bool {
+        self.executed >= self.limit
     }
 
     fn read_log(
@@ -276,6 +297,9 @@ impl<'a> Replay<'a> {
                         return Err(RestoreError::at(&path, offset, RestoreReason::Gap { expected, found }));
                     }
                     self.record(&mut current, offset, record, target, save_to)?;
+                    if self.is_done() {
+                        return Ok(());
+                    }
                 }
             }
         };
@@ -433,6 +457,7 @@ impl<'a> Replay<'a> {
         }
         assert!(decree.follows(self.executed), "decrees are executed in order: {decree}");
         self.executed = decree;
+        self.state_version = self.accepted.version();
         let save = target.execute(&self.accepted);
         if let Some(members) = self.accepted.reconfiguration() {
             self.state_configuration = Configuration {

@@ -3,4 +3,5 @@
 mod exclusion;
 mod execution;
 mod lifecycle;
+mod replay;
 mod three;

@@ -17,6 +17,7 @@ mod log;
 #[cfg(feature = "runtime")]
 mod os;
 mod promises;
+mod rerun;
 mod restart;
 mod scenarios;
 
