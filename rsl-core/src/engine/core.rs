@@ -220,7 +220,7 @@ impl Engine {
         }
     }
 
-    /// One engine turn [PROTO-53]: takes the inputs, then handles votes, other messages, commands, proposals and timers,
+    /// One engine turn [PROTO-53]: takes the inputs, then handles commands, votes, other messages, proposals and timers,
     /// and appends what is to be done to `effects`. `now` never goes backwards.
     pub fn turn(&mut self, now: Instant, inputs: Vec<Input>, effects: &mut Vec<Effect>) {
         assert!(now >= self.now, "the driver's clock is monotonic");
@@ -233,11 +233,13 @@ impl Engine {
             self.take_in(input, &mut messages, &mut commands);
         }
         self.enter_configuration();
-        self.on_cached_votes();
-        self.on_messages(messages);
+        // Before anything can end the term in which requests were accepted: their aborts precede the notification
+        // [API-105].
         for command in commands {
             self.on_command(command);
         }
+        self.on_cached_votes();
+        self.on_messages(messages);
         self.lead_or_demote();
         self.on_time();
         self.invite_members();

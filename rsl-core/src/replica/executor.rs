@@ -303,7 +303,8 @@ impl<D: ExecutionDisk> Executor<D> {
         Executor { shared, machine, disk, gap: false }
     }
 
-    /// Runs until the queue is stopped and empty.
+    /// Runs until the queue is stopped and empty. Roles that came before the end are announced, so that no cookie comes
+    /// back to an application that does not know of its term [API-105].
     pub(super) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let queue = &shared.execution;
@@ -318,8 +319,6 @@ impl<D: ExecutionDisk> Executor<D> {
                     self.abandon(job);
                 }
                 Step::Last(job) if self.gap && job.is_decree() => self.abandon(job),
-                // The end announces no role [API-105].
-                Step::Last(Job::Status(_) | Job::PrimaryRecovered) => {}
                 Step::Last(job) => self.perform(job),
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::harness::{Bench, at, ballot, header, link, prepare, vote};
+use super::harness::{Bench, at, ballot, header, link, origin, prepare, vote};
 use crate::engine::{AbortReason, Apply, Command, Input, Report, Request, RequestToken, Role, StopReason};
 use crate::format::Record;
 use crate::types::{Decree, Instant};
@@ -194,6 +194,23 @@ fn a_deposed_primary_aborts_in_order() {
     assert_eq!(bench.applied.len(), from + 4);
     bench.replicate(4, "d");
     assert_eq!(bench.ended().last(), Some(&(4, refused)), "no request is taken any more");
+}
+
+/// [API-105] [PROTO-131]: a request that arrives together with the vote that ends the term is aborted before the role is
+/// reported, like those before it.
+#[test]
+fn a_request_in_the_turn_of_the_demotion_is_aborted_first() {
+    let mut bench = Bench::primary(|_| {});
+    bench.replicate(1, "a");
+    let request = Command::Replicate(vec![request(2, b"late")]);
+    let message = Message::Vote(vote(at(6, 9, 2), 2, "other"));
+    bench.give(vec![Input::Message { from: origin(2), message }, Input::Command(request)]);
+    let refused = Some(AbortReason::NotPrimary);
+    assert_eq!(bench.ended(), [(1, refused), (2, refused)]);
+    let status = |apply: &Apply| matches!(apply, Apply::Status { is_primary: false });
+    let ended = bench.applied.iter().position(status).expect("demoted");
+    let later = &bench.applied[ended..];
+    assert!(!later.iter().any(|apply| matches!(apply, Apply::Abort { .. })), "{later:?}");
 }
 
 /// [SCN-14] [SCN-15] [HARD-331] [HARD-557]: a value that was aborted is executed without its token, whoever gets it chosen.

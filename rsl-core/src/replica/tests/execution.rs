@@ -472,8 +472,10 @@ fn the_end_has_an_order() {
     errands::run(&rig.shared, &for_run, &receiver, &crews, copies);
     let events = machine.events();
     let tail: Vec<&Event> = events.iter().filter(|e| !matches!(e, Event::Before | Event::After)).collect();
+    assert_eq!(tail[0], &Event::Status(true));
+    assert!(matches!(tail[1], Event::Executed(1, ..)));
     assert_eq!(
-        tail[1..],
+        tail[2..],
         [
             &Event::Aborted(NOT_PRIMARY, 10),
             &Event::Aborted(SHUTTING_DOWN, 30),
@@ -481,7 +483,6 @@ fn the_end_has_an_order() {
             &Event::ShutDown,
         ]
     );
-    assert!(matches!(tail[0], Event::Executed(1, ..)));
     assert_eq!(rig.shared.wait_for_end(), StopReason::Relinquished);
     // [API-82] [API-81] The questions were answered before the end came.
     let answers: Vec<Answer> = rig

@@ -77,6 +77,22 @@ fn cookies(events: &[Event]) -> (Vec<u64>, Vec<u64>) {
     (executed, aborted)
 }
 
+/// The terms of a replica with what happened in and between them, for reports.
+fn terms(events: &[Event]) -> String {
+    let mut text = String::new();
+    for event in events {
+        match event {
+            Event::Status(primary) => text += if *primary { " [" } else { "] " },
+            Event::Executed(_, _, 0) => text += ".",
+            Event::Executed(_, _, cookie) => text += &format!("e{cookie} "),
+            Event::Aborted(code, cookie) => text += &format!("a{code}:{cookie} "),
+            Event::ShutDown => text += "!",
+            _ => {}
+        }
+    }
+    text
+}
+
 /// [API-65] [API-70] [API-80] [API-85] [API-105] [API-67] [PROTO-131] [PROTO-12] [SCN-13] While requests are submitted all the
 /// time, leadership moves four times. Every accepted cookie comes back exactly once; none comes between a demotion and
 /// the next promotion; all replicas execute the same requests at the same decrees.
@@ -131,7 +147,9 @@ fn every_cookie_comes_back_once_while_leadership_moves() {
                     is_primary = *primary;
                 }
                 Event::Executed(_, _, cookie) if *cookie > 0 => assert!(is_primary),
-                Event::Aborted(_, _) => assert!(is_primary),
+                Event::Aborted(code, cookie) => {
+                    assert!(is_primary, "abort {code} of {cookie} outside a term: {}", terms(&events));
+                }
                 _ => {}
             }
         }
