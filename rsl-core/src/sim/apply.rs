@@ -71,9 +71,6 @@ impl World<'_> {
         let Some(process) = self.process(end) else { return Ok(()) };
         match job {
             Job::Execute { vote, tokens, change } => {
-                if change.is_some() {
-                    return Err(Violation::new("simulator", "a change nobody asked for"));
-                }
                 let decree = vote.decree();
                 if !decree.follows(process.execution.executed) {
                     let text = format!("node {node} executes {decree} after {}", process.execution.executed);
@@ -96,15 +93,19 @@ impl World<'_> {
                 let digest = process.execution.app.digest();
                 self.checker.history.executed(&vote, digest)?;
                 for (token, request) in tokens.iter().zip(vote.requests()) {
-                    self.checker.ended_well(node, token, &request)?;
+                    self.checker.ended_well(node, token.0, Some(&request))?;
                 }
+                if let Some(token) = change {
+                    self.checker.ended_well(node, token.0, None)?;
+                }
+                self.counts.reconfigured += u64::from(vote.reconfiguration().is_some());
                 self.trace.note(self.now, &[8, node as u64, decree.0, digest[1]], || {
                     format!("node {node} executes {decree}: {} requests", vote.request_count())
                 });
                 self.give(end, Input::Executed { decree, save_state: save });
             }
-            Job::Abort(token, why) => self.checker.aborted(node, &token, why)?,
-            Job::AbortChange => return Err(Violation::new("simulator", "a change nobody asked for")),
+            Job::Abort(token) => self.checker.aborted(node, token.0)?,
+            Job::AbortChange(token) => self.checker.aborted(node, token.0)?,
             Job::Status(is_primary) => {
                 self.counts.promotions += u64::from(is_primary);
                 self.trace.note(self.now, &[9, node as u64, u64::from(is_primary)], || {
@@ -150,7 +151,9 @@ impl World<'_> {
         let path = process.directory.file(FileName::Checkpoint(decree));
         let mut reader = CheckpointReader::open(&**process.directory.disk(), &path)
             .map_err(|error| Violation::new("PROTO-24", format!("node {node} {decree}.codex: {error}")))?;
-        let digest = App::load(&mut reader).map(|app| app.digest());
+        // That of a first member set holds no state [STOR-52].
+        let state = if reader.header().state_saved { App::load(&mut reader) } else { Some(App::default()) };
+        let digest = state.map(|app| app.digest());
         self.checker.checkpoint(node, decree, &reader, digest)
     }
 }
@@ -174,4 +177,12 @@ pub(super) fn save_state(
     process.execution.app.save(&mut writer)?;
     let info = writer.finish()?;
     Ok(SaveOutcome::Done { decree: info.decree, size: info.size })
+}
+
+/// Writes the checkpoint of a first member set [STOR-52].
+pub(super) fn persist_members(process: &Process, request: &SaveRequest) -> bool {
+    let Some(next_vote) = &request.next_vote else { return false };
+    let mut new = NewCheckpoint::from_request(request, next_vote, process.member);
+    new.state_saved = false;
+    CheckpointWriter::new(&process.directory, new).and_then(CheckpointWriter::finish).is_ok()
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::history::{History, Key, value_of};
 use super::plan::member;
-use crate::engine::{AbortReason, AppendSeq, RequestToken};
+use crate::engine::AppendSeq;
 use crate::format::Record;
 use crate::storage::CheckpointReader;
 use crate::types::{Ballot, Configuration, Decree, Position};
@@ -68,21 +68,18 @@ struct Facts {
 pub(super) struct Checker {
     pub(super) history: History,
     facts: Vec<Facts>,
-    configuration: Configuration,
     /// Requests acknowledged to clients.
     acknowledged: Vec<Vec<u8>>,
     pub(super) aborted: u64,
 }
 
 impl Checker {
-    pub(super) fn new(configuration: Configuration) -> Checker {
-        let nodes = configuration.members.nodes.len();
+    pub(super) fn new(nodes: usize, configuration: &Configuration) -> Checker {
         let mut history = History::default();
-        history.configuration(configuration.number, nodes);
+        history.first_configuration(configuration.number, configuration.members.nodes.len());
         Checker {
             history,
             facts: (0..nodes).map(|_| Facts::default()).collect(),
-            configuration,
             acknowledged: Vec::new(),
             aborted: 0,
         }
@@ -106,6 +103,11 @@ impl Checker {
             if own {
                 self.history.proposed(vote)?;
             }
+        }
+        if let Record::Decision(header) = record {
+            // What follows begins a configuration.
+            let facts = &mut self.facts[node];
+            facts.held = (Position::new(header.decree.next(), Ballot::EMPTY), 0);
         }
         self.facts[node].pending.push_back(Pending { seq, record: record.clone(), own });
         Ok(())
@@ -273,22 +275,22 @@ impl Checker {
     }
 
     /// A request has been executed on behalf of its client.
-    pub(super) fn ended_well(&mut self, node: usize, token: &RequestToken, request: &[u8]) -> Check {
+    pub(super) fn ended_well(&mut self, node: usize, token: u64, request: Option<&[u8]>) -> Check {
         self.end(node, token)?;
-        self.acknowledged.push(request.to_vec());
+        self.acknowledged.extend(request.map(<[u8]>::to_vec));
         Ok(())
     }
 
-    pub(super) fn aborted(&mut self, node: usize, token: &RequestToken, _why: AbortReason) -> Check {
+    pub(super) fn aborted(&mut self, node: usize, token: u64) -> Check {
         self.aborted += 1;
         self.end(node, token)
     }
 
-    fn end(&mut self, node: usize, token: &RequestToken) -> Check {
-        if self.facts[node].tokens.remove(&token.0) {
+    fn end(&mut self, node: usize, token: u64) -> Check {
+        if self.facts[node].tokens.remove(&token) {
             return Ok(());
         }
-        Err(Violation::new("decision 12", format!("token {} of node {node} ends twice", token.0)))
+        Err(Violation::new("decision 12", format!("token {token} of node {node} ends twice")))
     }
 
     /// A replica has ended in good order: no token may be left [PROTO-168].
@@ -309,10 +311,5 @@ impl Checker {
             None => Ok(()),
             Some(request) => Err(Violation::new("acknowledged requests", format!("{request:?} is lost"))),
         }
-    }
-
-    /// The configuration of the run.
-    pub(super) const fn configuration(&self) -> &Configuration {
-        &self.configuration
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::app::App;
-use crate::engine::{AbortReason, Apply, ChangeToken, RequestToken, SaveRequest};
+use crate::engine::{Apply, ChangeToken, RequestToken, SaveRequest};
 use crate::types::Decree;
 use crate::wire::Vote;
 
@@ -13,8 +13,8 @@ use crate::wire::Vote;
 #[expect(clippy::large_enum_variant, reason = "nearly all jobs are decrees")]
 pub(super) enum Job {
     Execute { vote: Vote, tokens: Vec<RequestToken>, change: Option<ChangeToken> },
-    Abort(RequestToken, AbortReason),
-    AbortChange,
+    Abort(RequestToken),
+    AbortChange(ChangeToken),
     Status(bool),
     PrimaryRecovered,
     StateCopied,
@@ -65,8 +65,8 @@ impl Execution {
             Apply::Execute { vote, tokens, change } => {
                 self.jobs.push_back(Job::Execute { vote, tokens, change });
             }
-            Apply::Abort { token, reason } => self.jobs.push_back(Job::Abort(token, reason)),
-            Apply::AbortChange { .. } => self.jobs.push_back(Job::AbortChange),
+            Apply::Abort { token, .. } => self.jobs.push_back(Job::Abort(token)),
+            Apply::AbortChange { token, .. } => self.jobs.push_back(Job::AbortChange(token)),
             Apply::Hold(hold) => self.hold = hold,
             Apply::Status { is_primary: true } => {
                 self.open = true;

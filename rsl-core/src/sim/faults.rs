@@ -8,9 +8,10 @@ use super::app::{PAD, SAVE};
 use super::checker::Violation;
 use super::disk::Crash;
 use super::network::End;
-use super::plan::Fault;
+use super::plan::{Fault, member_set, node_of};
 use super::world::{Check, Conditions, Event, Phase, World};
-use crate::engine::{Command, Request, RequestToken, Role};
+use crate::engine::{BootstrapToken, ChangeToken, Command, Request, RequestToken, Role};
+use crate::types::Decree;
 
 /// How long a healed cluster may take until it acknowledges requests again, and again until all are equal.
 const LIVENESS: Duration = Duration::from_secs(120);
@@ -89,6 +90,7 @@ impl World<'_> {
                     self.command(end, Command::AttemptPromotion);
                 }
             }
+            Fault::Reconfigure => self.reconfigure(),
             Fault::SaveState => self.submit_special(SAVE, &[]),
             Fault::Pad { length } => self.submit_special(PAD, &length.to_le_bytes()),
         }
@@ -172,6 +174,52 @@ impl World<'_> {
         self.command(end, Command::Replicate(vec![request]));
     }
 
+    /// The operator gives the first members to one of them, again and again until there is a history.
+    pub(super) fn bootstrap(&mut self) {
+        if self.checker.history.last_chosen() > Decree::ZERO {
+            return;
+        }
+        let node = self.dice.index(self.plan.initial);
+        if let Some(end) = self.end(node) {
+            self.requests += 1;
+            let (members, token) = (self.plan.members(), BootstrapToken(self.requests));
+            self.command(end, Command::Bootstrap { members, timeout: Duration::from_secs(10), token });
+        }
+        let pause = self.dice.millis(1_000, 6_000);
+        self.after(pause, Event::Bootstrap);
+    }
+
+    /// The operator adds, removes or replaces a member.
+    fn reconfigure(&mut self) {
+        let open = self.open();
+        if open.is_empty() {
+            return;
+        }
+        let end = self.dice.pick(&open);
+        let Some(process) = self.process(end) else { return };
+        let status = process.engine.status();
+        // A new member without history needs a checkpoint to join [PROTO-152].
+        let checkpointed = status.log_range.checkpointed_decree > Decree::ZERO;
+        if status.configuration != status.state_configuration || !checkpointed {
+            return;
+        }
+        let members = &status.state_members.nodes;
+        let mut members: Vec<usize> = members.iter().filter_map(|node| node_of(node.id)).collect();
+        let others: Vec<usize> = (0..self.nodes.len()).filter(|node| !members.contains(node)).collect();
+        let (grows, shrinks) = (self.dice.chance(600), self.dice.chance(500));
+        if shrinks && members.len() > 1 {
+            let index = self.dice.index(members.len());
+            members.remove(index);
+        }
+        if grows && !others.is_empty() {
+            members.push(self.dice.pick(&others));
+        }
+        self.requests += 1;
+        self.checker.issued(end.node, self.requests);
+        let (members, token) = (member_set(members), ChangeToken(self.requests));
+        self.command(end, Command::ChangeConfiguration { members, token });
+    }
+
     /// From now on nothing goes wrong any more, and the cluster has to work.
     pub(super) fn heal(&mut self) {
         self.trace.note(self.now, &[21], || "everything is healed".to_owned());
@@ -208,12 +256,10 @@ impl World<'_> {
                 }
             }
             Phase::Convergence { until, decree } => {
-                let reached = self.nodes.iter().all(|node| {
-                    node.process.as_ref().is_some_and(|process| process.execution.executed >= decree)
-                });
-                let primaries = self.nodes.iter().filter_map(|node| node.process.as_ref());
-                let primaries = primaries.filter(|process| process.engine.role() == Role::Primary).count();
-                if reached && primaries == 1 && self.open().len() == 1 {
+                if self.dice.chance(10) {
+                    self.submit_special(SAVE, &[]);
+                }
+                if self.has_converged(decree) {
                     self.phase = Phase::Done;
                     return Ok(());
                 } else if self.now > until {
@@ -223,6 +269,20 @@ impl World<'_> {
         }
         self.after(Duration::from_millis(50), Event::Look);
         Ok(())
+    }
+
+    /// There is one primary, and all members of its configuration have executed `decree`.
+    fn has_converged(&self, decree: Decree) -> bool {
+        let running = self.nodes.iter().filter_map(|node| node.process.as_ref());
+        let mut primaries = running.filter(|process| process.engine.role() == Role::Primary);
+        let (Some(primary), None) = (primaries.next(), primaries.next()) else { return false };
+        let members = primary.engine.status().state_members;
+        let mut members = members.nodes.iter().filter_map(|node| node_of(node.id));
+        self.open().len() == 1
+            && members.all(|node| {
+                let process = self.nodes.get(node).and_then(|node| node.process.as_ref());
+                process.is_some_and(|process| process.execution.executed >= decree)
+            })
     }
 
     fn stuck(&self, what: &str) -> Violation {

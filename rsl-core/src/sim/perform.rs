@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::apply::save_state;
+use super::apply::{persist_members, save_state};
 use super::checker::Violation;
 use super::disk::Crash;
 use super::execution::Step;
@@ -126,7 +126,7 @@ impl World<'_> {
                     let others = configuration.members.nodes.iter().map(|peer| peer.id);
                     process.peers = others.filter(|id| *id != member(node)).collect();
                     let members = configuration.members.nodes.len();
-                    self.checker.history.configuration(configuration.number, members);
+                    self.checker.history.entered(configuration.number, members)?;
                 }
                 Effect::Ask { question, ask } => self.ask(end, question, &ask),
                 Effect::Apply(apply) => {
@@ -146,8 +146,16 @@ impl World<'_> {
                 }
                 defunct @ Effect::PersistDefunct { .. } => process.after_flush.push(defunct),
                 Effect::Voted { .. } => {}
-                Effect::PersistMembers(_) | Effect::BootstrapEnded { .. } => {
-                    return Err(Violation::new("simulator", "nobody asked for a bootstrap"));
+                Effect::PersistMembers(request) => {
+                    let written = persist_members(process, &request);
+                    process
+                        .inbox
+                        .push(Input::MembersPersisted { members: request.configuration.members, written });
+                }
+                Effect::BootstrapEnded { result, .. } => {
+                    self.trace.note(self.now, &[15, node as u64], || {
+                        format!("node {node}: bootstrap ends with {result:?}")
+                    });
                 }
                 Effect::Report(report) => self.report(node, &report)?,
                 Effect::Stop(reason) => stop = Some(reason),
@@ -197,11 +205,12 @@ impl World<'_> {
         } else {
             Some(now + Duration::from_micros(10))
         };
-        let Some(next) = next else { return };
-        if next > now {
+        if next.is_none_or(|next| next > now) {
             process.spins = 0;
         }
-        self.wake(end, next);
+        if let Some(next) = next {
+            self.wake(end, next);
+        }
     }
 
     /// The log write of a turn reaches the disk; what waited for it leaves.

@@ -66,6 +66,8 @@ pub(super) enum Fault {
     Relinquish,
     /// The operator wants this replica as primary.
     Promote { node: usize },
+    /// The operator changes the member set.
+    Reconfigure,
     /// The application asks for a checkpoint with a request.
     SaveState,
     /// Checkpoints get longer or shorter.
@@ -102,6 +104,12 @@ impl Weather {
 pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) versions: Vec<ProtocolVersion>,
+    /// Members of the first configuration; the other nodes may join later.
+    pub(super) initial: usize,
+    /// The first members are not given to the replicas but to one Bootstrap call.
+    pub(super) bootstrap: bool,
+    /// Lowest version that is used.
+    pub(super) lowest: ProtocolVersion,
     /// Restarts may come with another version.
     pub(super) upgrades: bool,
     pub(super) settings: Settings,
@@ -118,18 +126,27 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(seed: u64, profile: Profile) -> Plan {
         let mut dice = Dice::new(seed, 1);
-        let members = dice.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 7]);
-        let versions = versions(&mut dice, members);
+        let initial = dice.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 7]);
+        let reconfigures = dice.chance(300);
+        let bootstrap = dice.chance(if reconfigures { 500 } else { 50 });
+        let joiners = if reconfigures { dice.index(4) } else { 0 };
+        let members = initial + joiners;
+        // Replicas without a member list need string ids [PROTO-47].
+        let lowest = if reconfigures || bootstrap { ProtocolVersion::V4 } else { ProtocolVersion::V1 };
+        let versions = versions(&mut dice, members, lowest);
         let safety = match profile {
             Profile::Ci => dice.millis(20_000, 60_000),
             Profile::Nightly => dice.millis(60_000, 300_000),
         };
         let settings = settings(&mut dice);
-        let faults = faults(&mut dice, members, safety);
+        let faults = faults(&mut dice, members, safety, reconfigures);
         Plan {
             seed,
             upgrades: dice.chance(300),
             versions,
+            initial,
+            bootstrap,
+            lowest,
             settings,
             retention: Retention { max_checkpoints: 1 + dice.index(4), max_logs: 1 + dice.index(5) },
             weather: weather(&mut dice),
@@ -141,11 +158,16 @@ impl Plan {
         }
     }
 
-    /// The members, with the ids 1, 2, and so on, which every version can say.
+    /// The first members, with the ids 1, 2, and so on, which every version can say.
     pub(super) fn members(&self) -> Arc<MemberSet> {
-        let nodes = (0..self.versions.len()).map(node).collect();
-        Arc::new(MemberSet { nodes, cookie: Bytes::new() })
+        member_set(0..self.initial)
     }
+}
+
+/// The member set of some nodes.
+pub(super) fn member_set(nodes: impl IntoIterator<Item = usize>) -> Arc<MemberSet> {
+    let nodes = nodes.into_iter().map(node).collect();
+    Arc::new(MemberSet { nodes, cookie: Bytes::from_static(b"set") })
 }
 
 pub(super) fn member(node: usize) -> MemberId {
@@ -180,13 +202,18 @@ fn node(node: usize) -> Node {
     }
 }
 
-fn versions(dice: &mut Dice, members: usize) -> Vec<ProtocolVersion> {
-    let all = ProtocolVersion::ALL;
+fn versions(dice: &mut Dice, members: usize, lowest: ProtocolVersion) -> Vec<ProtocolVersion> {
+    let all = at_least(lowest);
     match dice.below(3) {
         0 => vec![ProtocolVersion::V6; members],
         1 => vec![dice.pick(&all); members],
         _ => (0..members).map(|_| dice.pick(&all)).collect(),
     }
+}
+
+/// The versions from one on.
+pub(super) fn at_least(lowest: ProtocolVersion) -> Vec<ProtocolVersion> {
+    ProtocolVersion::ALL.into_iter().filter(|version| *version >= lowest).collect()
 }
 
 fn settings(dice: &mut Dice) -> Settings {
@@ -233,12 +260,15 @@ fn weather(dice: &mut Dice) -> Weather {
 }
 
 /// Draws the kinds of faults this seed knows, then faults of these kinds at random times.
-fn faults(dice: &mut Dice, members: usize, safety: Duration) -> Vec<(Duration, Fault)> {
+fn faults(dice: &mut Dice, members: usize, safety: Duration, reconfigures: bool) -> Vec<(Duration, Fault)> {
     const KINDS: u64 = 17;
     if dice.chance(30) {
         return Vec::new();
     }
-    let kinds: Vec<u64> = (0..KINDS).filter(|_| dice.chance(550)).collect();
+    let mut kinds: Vec<u64> = (0..KINDS).filter(|_| dice.chance(550)).collect();
+    if reconfigures {
+        kinds.extend([KINDS, KINDS]);
+    }
     let pause = dice.millis(300, 4_000);
     let mut faults = Vec::new();
     let mut at = dice.between(Duration::ZERO, pause * 2);
@@ -285,6 +315,7 @@ fn fault(dice: &mut Dice, kind: u64, members: usize) -> Fault {
         13 => Fault::CloseGate { node, lasts },
         14 => Fault::Relinquish,
         15 => Fault::Promote { node },
+        17 => Fault::Reconfigure,
         _ => {
             if dice.chance(600) {
                 Fault::SaveState

@@ -117,7 +117,8 @@ impl Start<'_> {
         let settings = RestoreSettings {
             member: member(self.node),
             version: self.version,
-            initial_members: Some(Arc::clone(&checker.configuration().members)),
+            initial_members: (self.node < self.plan.initial && !self.plan.bootstrap)
+                .then(|| self.plan.members()),
             retention: self.plan.retention,
             refuse_damaged_tail: false,
         };

@@ -8,7 +8,7 @@ use super::checker::{Checker, Violation};
 use super::dice::Dice;
 use super::disk::{Crash, SimDisk};
 use super::network::{Delivery, End, Network};
-use super::plan::Plan;
+use super::plan::{Plan, at_least};
 use super::process::{DIRECTORY, NoStart, Process, Start};
 use super::trace::Trace;
 use super::transfer::Piece;
@@ -38,6 +38,8 @@ pub(super) enum Event {
     /// A condition of a node may have ended.
     Lifted(usize),
     Client,
+    /// The operator gives the first member set to a replica.
+    Bootstrap,
     Heal,
     /// The liveness phase looks whether its goal is reached.
     Look,
@@ -98,6 +100,8 @@ pub struct Counts {
     pub reloads: u64,
     /// Primaries that gave up when told to.
     pub relinquished: u64,
+    /// Executions of configuration changes, on all replicas.
+    pub reconfigured: u64,
     /// Log files started.
     pub logs: u64,
 }
@@ -105,7 +109,7 @@ pub struct Counts {
 impl Counts {
     /// All counts with their names.
     #[must_use]
-    pub const fn named(&self) -> [(&'static str, u64); 16] {
+    pub const fn named(&self) -> [(&'static str, u64); 17] {
         [
             ("turns", self.turns),
             ("messages", self.messages),
@@ -122,6 +126,7 @@ impl Counts {
             ("copied", self.copied),
             ("reloads", self.reloads),
             ("relinquished", self.relinquished),
+            ("reconfigured", self.reconfigured),
             ("logs", self.logs),
         ]
     }
@@ -164,6 +169,7 @@ impl<'a> World<'a> {
     pub(super) fn new(plan: &Plan, trace: Trace<'a>) -> World<'a> {
         let configuration =
             Configuration { number: 1, initial_decree: Decree::ZERO, members: plan.members() };
+        let nodes = plan.versions.len();
         let node = |version: &ProtocolVersion| Node {
             disk: SimDisk::with_directory(Path::new(DIRECTORY)),
             version: *version,
@@ -179,7 +185,7 @@ impl<'a> World<'a> {
             serial: 0,
             network: Network::new(plan.weather),
             nodes: plan.versions.iter().map(node).collect(),
-            checker: Checker::new(configuration),
+            checker: Checker::new(nodes, &configuration),
             trace,
             counts: Counts::default(),
             phase: Phase::Safety,
@@ -191,6 +197,10 @@ impl<'a> World<'a> {
         }
         for (index, (at, _)) in plan.faults.iter().enumerate() {
             world.after(*at, Event::Fault(index));
+        }
+        if plan.bootstrap {
+            let after = world.dice.millis(500, 4_000);
+            world.after(after, Event::Bootstrap);
         }
         world.after(Duration::ZERO, Event::Client);
         world.after(plan.safety, Event::Heal);
@@ -277,6 +287,10 @@ impl<'a> World<'a> {
                 self.client();
                 Ok(())
             }
+            Event::Bootstrap => {
+                self.bootstrap();
+                Ok(())
+            }
             Event::Heal => {
                 self.heal();
                 Ok(())
@@ -318,7 +332,7 @@ impl<'a> World<'a> {
         }
         let healed = self.is_healed();
         if self.plan.upgrades && !healed && self.dice.chance(300) {
-            self.nodes[node].version = self.dice.pick(&ProtocolVersion::ALL);
+            self.nodes[node].version = self.dice.pick(&at_least(self.plan.lowest));
         }
         let known = &mut self.nodes[node];
         known.disk.set_now(self.now.since(Instant(0)));
