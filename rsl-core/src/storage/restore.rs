@@ -169,10 +169,21 @@ fn open_ahead(
     let vote = &loaded.next_vote;
     let name = vote.decree();
     let existing = logs.into_iter().find(|log| log.indexed.name == name);
-    let mut covered = Ballot::EMPTY;
+    let mut covered = vote.ballot();
+    if let Some(log) = &existing {
+        covered = covered.max(log.highest_ballot);
+    }
+    if loaded.version.has_configuration() {
+        covered = covered.max(loaded.promised);
+    }
+    let uncovered = replay.promised > covered;
+    if uncovered {
+        // Before the new log is there: a crash may leave it without the record below, and nothing reads the old ones.
+        let promise = Promise { promised: replay.promised, relearn: None };
+        directory.remember(promise).map_err(|error| RestoreError::new(directory.path(), error))?;
+    }
     let mut log = match existing {
         Some(mut log) => {
-            covered = log.highest_ballot;
             cut_tail(directory, &mut log)?;
             writer(directory, vec![log.indexed.clone()], &log.indexed)
         }
@@ -180,23 +191,17 @@ fn open_ahead(
     };
     let fail = |error: LogWriteError| RestoreError::new(error.path.clone(), error);
     if vote.ballot() != Ballot::EMPTY {
-        covered = covered.max(vote.ballot());
         log.append(&Record::Vote(vote.clone()), None).map_err(fail)?;
     }
-    if loaded.version.has_configuration() {
-        covered = covered.max(loaded.promised);
-    }
-    if replay.promised > covered {
+    if uncovered {
         let version = loaded.version.max(settings.version);
         let number = replay.voting_configuration.number;
         let header = Header::new(version, replay.promised.member, name, number, replay.promised);
         let prepare = Record::Prepare(Prepare { header, cookie: PrimaryCookie::new() });
-        // In versions 1 and 2 a record would trip legacy over the next checkpoint, which says too little.
+        // For a legacy replica that takes over. In versions 1 and 2 it would trip over the next checkpoint, which says
+        // too little.
         if loaded.version.has_configuration() && prepare.encode().is_ok() {
             log.append(&prepare, None).map_err(fail)?;
-        } else {
-            let promise = Promise { promised: replay.promised, relearn: None };
-            directory.remember(promise).map_err(|error| RestoreError::new(directory.path(), error))?;
         }
     }
     log.flush().map_err(fail)?;

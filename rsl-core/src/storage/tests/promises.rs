@@ -274,3 +274,39 @@ fn what_a_start_has_read_is_durable() {
     assert_eq!(promised(&disk), ballot(7));
     assert_eq!(disk.get(&name), Some(log(&[vote(0, 1), vote(1, 1), prepare(1, 7)])));
 }
+
+/// [HARD-40] [HARD-371]: a crash leaves the new log empty, or with a piece of its first record; the promise that was to
+/// move into it is not lost. Found by the simulator (seed 1605).
+#[test]
+fn promises_survive_a_crash_of_the_move() {
+    let prepared = || {
+        let disk = disk();
+        let next = empty_vote(ProtocolVersion::V4, 1, Ballot::EMPTY);
+        let new = NewCheckpoint { state_saved: false, ..new_checkpoint(0, next, Ballot::EMPTY) };
+        save(&open(&disk), new, &[]).unwrap();
+        put_log(&disk, 0, &[prepare(1, 2)]);
+        disk
+    };
+    let calls = {
+        let disk = prepared();
+        let before = disk.changes();
+        assert_eq!(promised(&disk), ballot(2));
+        disk.changes() - before
+    };
+    assert!(calls > 5, "{calls}");
+    for call in 0..calls {
+        for keep in [0, 100, usize::MAX] {
+            let disk = prepared();
+            disk.fail_after(Some(call));
+            let outcome = start_or_fail(&disk);
+            let disk = disk.after_power_failure(|_, _| keep);
+            assert_eq!(promised(&disk), ballot(2), "after call {call}, {keep} bytes kept, start {outcome}");
+        }
+    }
+}
+
+/// Starts on a disk that fails; whether it started.
+fn start_or_fail(disk: &MemDisk) -> bool {
+    let Ok(directory) = Directory::open(Arc::new(disk.clone()), &root()) else { return false };
+    restore(&directory, &settings(), &mut App::default()).is_ok()
+}
