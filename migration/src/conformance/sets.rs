@@ -229,9 +229,8 @@ fn grown(lab: &Lab) -> Result<(), Failure> {
     let members: Vec<Member> = all.iter().map(|settings| settings.member.clone()).collect();
     let mut hosts = Vec::with_capacity(3);
     for mut settings in all {
-        // The third is no member yet.
+        // The third is no member yet: who it is comes from {self} of the template.
         settings.members = members[..2].to_vec();
-        settings.extra = vec!["--self".to_owned(), settings.member.to_string()];
         hosts.push(lab.start(settings)?);
     }
     let mut set = Set::of(hosts);

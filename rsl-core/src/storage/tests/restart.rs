@@ -496,11 +496,12 @@ fn checkpoints_are_saved_while_replaying() {
 fn foreign_names_are_ignored_and_reported() {
     let disk = disk();
     put_log(&disk, 0, &votes(0..=2));
-    let foreign = [" 5.log", "+6.log", "-1.log", "00000.log", "12abc.log", "7.LOG", "abc.codex", "abc.log"];
+    let foreign =
+        [" 5.log", "+6.log", "-1.log", "00000.log", "12abc.log", "5.logx", "7.LOG", "abc.codex", "abc.log"];
     for name in foreign {
         disk.put(&path(name), &[0x55; 512]);
     }
-    for name in [".hidden.log", "notes.txt", "5.logx", "defunct.txt.bak"] {
+    for name in [".hidden.log", "notes.txt", "defunct.txt.bak"] {
         disk.put(&path(name), b"whatever");
     }
     let restored = start(&disk).0.unwrap();
