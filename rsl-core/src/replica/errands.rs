@@ -161,3 +161,44 @@ fn finish(
     crews.native.join();
     shared.end(reason, last);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::super::testing::Recorder;
+    use super::*;
+    use crate::replica::{Config, Setup};
+    use crate::types::{MemberId, ProtocolVersion};
+
+    /// [PROTO-173] The questions of consensus are answered while a callback holds the exclusive lock, so they overlap
+    /// execution; there is one thread that asks them, one after another.
+    #[test]
+    fn questions_wait_for_no_callback() {
+        let node = Node {
+            id: MemberId::from_number(1),
+            ip: std::net::Ipv4Addr::LOCALHOST,
+            rsl_port: 1,
+            learn_port: 0,
+            app_port: 0,
+            host_name: bytes::Bytes::new(),
+        };
+        let config = Config::builder("unused").build().unwrap();
+        let shared = Arc::new(Shared::new(&Setup::new(config, ProtocolVersion::V6, node.clone())));
+        let (_executing, _inside) = shared.callbacks.exclusive();
+        let (sender, answers) = mpsc::channel();
+        let for_thread = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            let machine = Recorder::default();
+            let asked =
+                Question::AcceptMessage { from: node.id, cookie: bytes::Bytes::from_static(b"refuse") };
+            for (question, from) in [(Question::CanBecomePrimary, None), (asked, Some(&node))] {
+                sender.send(ask_application(&for_thread, &machine, &question, from)).unwrap();
+            }
+        });
+        let answer = || answers.recv_timeout(Duration::from_secs(5));
+        assert_eq!(answer(), Ok(Answer::MayLead(Some(bytes::Bytes::from_static(b"cookie")))));
+        assert_eq!(answer(), Ok(Answer::Accept(false)));
+    }
+}

@@ -111,7 +111,8 @@ fn a_relinquishing_primary_hands_over() {
     cluster.check_agreement();
 }
 
-/// [PROTO-110] [PROTO-112]: an idle primary proposes an empty vote every heartbeat interval.
+/// [PROTO-110] [PROTO-112] [PROTO-178]: an idle primary proposes an empty vote every heartbeat interval, and every peer
+/// accepts it, long before the smallest election delay is over.
 #[test]
 fn an_idle_primary_beats() {
     let (mut cluster, primary) = elected(3);
@@ -119,4 +120,12 @@ fn an_idle_primary_beats() {
     cluster.run(Duration::from_secs(20));
     let beats = cluster.benches[&primary].engine.status().passed.0 - before;
     assert!((9..=10).contains(&beats), "{beats} heartbeats in 20 s");
+    for _ in 0..5 {
+        let accepted = |cluster: &Cluster| -> Vec<_> {
+            cluster.benches.values().map(|bench| bench.engine.status().accepted.decree).collect()
+        };
+        let before = accepted(&cluster);
+        cluster.run(Duration::from_secs(4));
+        assert!(before.iter().zip(accepted(&cluster)).all(|(before, after)| *before < after));
+    }
 }

@@ -135,7 +135,7 @@ fn the_first_deadline_follows_from_the_answers() {
     }
 }
 
-/// [SCN-27] [PROTO-62] [PROTO-121] [PROTO-120] [XFER-36]: refused, busy with execution or saving, it retries after a heartbeat.
+/// [SCN-27] [SCN-46] [PROTO-62] [PROTO-121] [PROTO-120] [XFER-36]: refused, busy with execution or saving, it retries after a heartbeat.
 #[test]
 fn a_refused_candidacy_is_retried_after_a_heartbeat() {
     for case in ["refused", "executing", "saving"] {

@@ -36,7 +36,7 @@ fn fetch(bench: &mut Bench) -> Option<(FetchId, u8, Option<u64>)> {
     Some((fetch, from.ip().octets()[3], decree))
 }
 
-/// [XFER-10] [XFER-13] [HARD-379]: who is ahead, and what is taken from whom. Self holds (5, 2.2); five members, so two answers decide.
+/// [XFER-10] [XFER-13] [XFER-20] [HARD-379]: who is ahead, and what is taken from whom. Self holds (5, 2.2); five members, so two answers decide.
 #[test]
 fn a_round_decides_by_what_the_others_hold() {
     let held = at(5, 2, 2);
@@ -73,6 +73,10 @@ fn a_round_decides_by_what_the_others_hold() {
     // Stale answers, to another query, are nothing.
     let mut bench = initializing(3, held);
     bench.receive(2, answer(at(9, 2, 2), at(4, 2, 2), 2, 0, 0));
+    assert!(bench.fetches.is_empty());
+    // Nor does a stranger's.
+    bench.receive(9, answer(at(9, 2, 2), held, 9, 0, 0));
+    bench.receive(8, answer(at(9, 2, 2), held, 8, 0, 0));
     assert!(bench.fetches.is_empty());
 }
 

@@ -403,3 +403,13 @@ fn no_heartbeat_slips_into_a_reconfiguration() {
     let later = votes(&bench).into_iter().filter(|(decree, _)| *decree > 6).count();
     assert_eq!(later, 0, "no vote above the reconfiguration in the old configuration");
 }
+
+/// [HARD-324] A primary without an outstanding vote whose retry time is over has nothing to resend.
+#[test]
+fn nothing_outstanding_is_nothing_to_resend() {
+    let mut bench = Bench::primary(|settings| settings.heartbeat_interval = Duration::from_secs(100));
+    assert!(bench.engine.is_primary());
+    bench.wait(Duration::from_secs(30));
+    assert!(bench.engine.is_primary());
+    assert!(bench.sent.iter().all(|(_, message)| !matches!(message, Message::Vote(_))), "{:?}", bench.sent);
+}

@@ -352,7 +352,7 @@ fn a_save_waits_for_its_decree() {
     rig.finish();
 }
 
-/// [PROTO-134] [PROTO-135] [HARD-335] [HARD-519] [HARD-357] Votes above the limit stay on disk and are read back in order, in
+/// [SCN-46] [PROTO-134] [PROTO-135] [HARD-335] [HARD-519] [HARD-357] Votes above the limit stay on disk and are read back in order, in
 /// portions; votes with tokens are kept in memory whatever came before them. Each is executed once.
 #[test]
 fn votes_beyond_the_limit_are_read_back() {

@@ -4,4 +4,5 @@ mod exclusion;
 mod execution;
 mod lifecycle;
 mod replay;
+mod start;
 mod three;

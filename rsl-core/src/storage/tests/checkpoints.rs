@@ -380,7 +380,7 @@ fn retention_deletes_files() {
     assert_eq!(failures.iter().map(|failure| failure.path.clone()).collect::<Vec<_>>(), [path("3.codex")]);
 }
 
-/// [STOR-7] [HARD-51] [HARD-52]: four bytes, replaced as a whole; a failure keeps the old number and is reported.
+/// [STOR-7] [HARD-51] [HARD-52] [HARD-343]: four bytes, replaced as a whole; a failure keeps the old number and is reported.
 #[test]
 fn defunct_numbers_are_replaced_as_a_whole() {
     let disk = disk();

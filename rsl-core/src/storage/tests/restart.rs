@@ -10,7 +10,7 @@ fn started(disk: &MemDisk) -> (u64, u64, Ballot) {
     (recovered.executed.0, recovered.accepted.decree().0, recovered.promised)
 }
 
-/// [STOR-59] [STOR-64] [XFER-44]: no files: success, an empty state, an empty `0.log`.
+/// [STOR-59] [STOR-64] [XFER-44] [PROTO-165]: no files: success, an empty state, an empty `0.log`.
 #[test]
 fn an_empty_directory_starts_empty() {
     let disk = disk();
@@ -21,6 +21,7 @@ fn an_empty_directory_starts_empty() {
     assert_eq!((recovered.executed, recovered.checkpoint, recovered.defunct), (Decree(0), None, 0));
     assert_eq!(recovered.state_configuration.number, 1);
     assert_eq!(recovered.state_configuration.members, members(3));
+    assert_eq!(recovered.state_configuration.initial_decree, Decree(0));
     assert_eq!(recovered.voting_configuration, recovered.state_configuration);
     assert_eq!(recovered.logs, [LogFileInfo { name: Decree(0), votes: None, len: 0 }]);
     assert_eq!(names(&disk), ["0.log"]);
@@ -425,7 +426,7 @@ fn checkpoints_whose_next_vote_has_no_ballot() {
     assert_eq!(bootstrapped.get(&log_name(1)), Some(vec![]));
 }
 
-/// [STOR-64]: members come from the files, else from the caller, and without any a used replica cannot start.
+/// [STOR-64] [PROTO-165]: members come from the files, else from the caller, and without any a used replica cannot start.
 #[test]
 fn members_must_be_known() {
     let settings = RestoreSettings { initial_members: None, ..settings() };
@@ -438,6 +439,10 @@ fn members_must_be_known() {
     assert!(matches!(*error.reason, RestoreReason::NoMembers), "{error}");
     put_checkpoint(&used, 1);
     assert!(start_with(&used, &settings, App::default()).0.is_ok(), "the checkpoint says them");
+    // What is given is ignored then.
+    let settings = RestoreSettings { initial_members: Some(members(1)), ..settings };
+    let restored = start_with(&used, &settings, App::default()).0.unwrap();
+    assert_eq!(restored.recovered.state_configuration.members, members(3));
 }
 
 /// [STOR-65] [XFER-49]: the configured version is in force, whatever the files hold: the placeholder shows it.

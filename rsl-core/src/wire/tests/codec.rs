@@ -62,7 +62,7 @@ fn ids_are_numbers_or_texts() {
     assert_eq!(read(&full, V4), Ok(member(&"z".repeat(63))));
 }
 
-/// [HARD-13] [WIRE-65] [HARD-302]: an id that would reach a reader as another one is not said at all.
+/// [HARD-13] [WIRE-65] [HARD-302] [PROTO-2]: an id that would reach a reader as another one is not said at all.
 #[test]
 fn ids_without_canonical_number_have_no_encoding_below_version_4() {
     for text in ["alpha", "0", "007", "0x10", "-1", "+1", " 1", "18446744073709551616"] {

@@ -12,7 +12,7 @@ use super::{
 use crate::types::{Ballot, Decree, MemberSet, ProtocolVersion};
 use ProtocolVersion::{V1, V2, V3, V4, V5, V6};
 
-/// [WIRE-74] [WIRE-78] [WIRE-111]: every field at its offset, and its default where the version has none.
+/// [WIRE-74] [WIRE-78] [WIRE-111] [PROTO-33]: every field at its offset, and its default where the version has none.
 #[test]
 fn header_fields_are_where_the_table_says() {
     // version, decree, configuration, ballot, payload, base size; 0 = absent
@@ -157,6 +157,26 @@ fn bad_headers_are_refused() {
             for at in [20, 100] {
                 let bad = patched(&bytes, at, &[b'm'; 64]);
                 assert_eq!(Message::decode(&bad), Err(DecodeError::UnterminatedId));
+            }
+        }
+    }
+}
+
+/// [PROTO-32]: bytes behind the known fields are ignored, within `length` or beyond it; those of a vote's `length` are
+/// requests.
+#[test]
+fn bytes_behind_the_fields_are_ignored() {
+    for version in ProtocolVersion::ALL {
+        for message in smallest_messages(version) {
+            let bytes = message.encode().unwrap();
+            let longer = [&bytes[..], &[0xAB; 40]].concat();
+            assert_eq!(Message::decode(&longer.clone().into()).as_ref(), Ok(&message), "beyond the length");
+            let length = u32::try_from(longer.len()).unwrap();
+            let result = Message::decode(&patched(&longer.into(), 2, &length.to_le_bytes()));
+            if message.id() == MessageId::Vote {
+                assert!(result.is_err(), "40 bytes are no request: {result:?}");
+            } else {
+                assert_eq!(result.as_ref(), Ok(&message), "within the length");
             }
         }
     }

@@ -39,7 +39,7 @@ fn requests_keep_their_order() {
     assert_eq!(Vote::decode(built.encoded()).unwrap().requests().collect::<Vec<_>>(), large);
 }
 
-/// [WIRE-111] [WIRE-69]: what a version cannot say is not there for its reader.
+/// [WIRE-111] [WIRE-69] [PROTO-33]: what a version cannot say is not there for its reader.
 #[test]
 fn flags_and_cookie_depend_on_the_version() {
     let cookie = Bytes::from_static(b"pk");
