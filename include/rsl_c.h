@@ -430,6 +430,9 @@ typedef struct rsl_log_file {
 // Result of the stream functions: a Win32 error number, on every platform.
 typedef uint32_t rsl_win32;
 
+// Writes the application's state; the writer is valid during the call.
+typedef void (*rsl_save_fn)(void *ctx, struct rsl_writer *writer);
+
 // Done. For a request: accepted, its cookie comes back exactly once.
 #define RSL_OK 0
 
@@ -592,6 +595,14 @@ size_t rsl_last_error(char *buffer,
 // policy, exit code 1. For callers that cannot go on, such as a callback that caught an exception. Does not return.
 void rsl_fatal(const char *what);
 
+// Writes an entry of a binding to the log. level: 0 Debug, 1 Info, 3 Warning, 4 Error; others are taken as Error.
+rsl_status rsl_log(int32_t level,
+                   const char *title);
+
+// The built-in resolver: keeps a known address, otherwise looks the host name up. RSL_E_NOT_FOUND when there is no
+// address, or no port.
+rsl_status rsl_resolve_node(struct rsl_node *node);
+
 // Asks for TLS by thumbprints. Not available yet: RSL_E_TLS, and no machine starts any more, because one that asked for
 // TLS must not get plaintext; NULL, NULL takes it back.
 rsl_status rsl_tls_set_thumbprints(const char *a_or_null,
@@ -646,7 +657,8 @@ void rsl_unload_all(void);
 // callback it ends the process as rsl_fatal does. NULL is allowed.
 void rsl_machine_destroy(struct rsl_machine *machine);
 
-// 1 while the machine runs: from the end of a successful rsl_machine_initialize until it has ended.
+// 1 while the machine runs: from the end of a successful rsl_machine_initialize until it has ended. 0 once the library
+// ends the process.
 int32_t rsl_machine_is_running(const struct rsl_machine *machine);
 
 // Adopts a first member set, sends it to the members and waits for the first primary. Not inside a callback. Waits up to
@@ -845,6 +857,38 @@ rsl_win32 rsl_writer_finish(struct rsl_writer *writer,
 // Releases a writer of rsl_writer_create_like; never one from try_save_state. Without rsl_writer_finish its file is
 // deleted. NULL is allowed.
 void rsl_writer_free(struct rsl_writer *writer);
+
+// Writes `<dir>/<last_seq>.codex`, the checkpoint of a replica that has executed last_seq > 0 in the configuration
+// configuration_number. Members may be NULL in versions 1 and 2 only. Calls save once, on this thread. The file appears
+// when it is complete.
+//
+// RSL_E_ARGUMENT, RSL_INVALID_PARAMETER when the members cannot be used, RSL_E_IO.
+rsl_status rsl_checkpoint_save(const char *dir,
+                               int32_t version,
+                               uint64_t last_seq,
+                               uint32_t configuration_number,
+                               const struct rsl_member_view *members_or_null,
+                               rsl_save_fn save,
+                               void *ctx);
+
+// Replaces the members in a checkpoint file; its state stays. version_or_0: 0 keeps the protocol version, which must be
+// at least 3; 3 and 4 set it. The file is replaced when its successor is complete.
+//
+// RSL_INVALID_PARAMETER when the members cannot be used in that version, RSL_E_CORRUPT, RSL_E_IO.
+rsl_status rsl_checkpoint_set_members(const char *path,
+                                      int32_t version_or_0,
+                                      const struct rsl_member_view *members);
+
+// The members in a checkpoint file, with their cookie. Release the set with rsl_member_set_free.
+//
+// RSL_E_CORRUPT, also for a file that is not there; RSL_INVALID_PARAMETER for one older than version 3.
+rsl_status rsl_checkpoint_get_members(const char *path, struct rsl_member_set **out);
+
+// The path of the newest checkpoint in a directory: the one with the highest number; its content is not looked at.
+// ERROR_INVALID_PARAMETER for NULL or nothing, ERROR_PATH_NOT_FOUND, ERROR_FILE_NOT_FOUND, ERROR_INSUFFICIENT_BUFFER.
+rsl_win32 rsl_checkpoint_latest(const char *dir,
+                                char *buffer,
+                                size_t cap);
 
 #ifdef __cplusplus
 }  // extern "C"

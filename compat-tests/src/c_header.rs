@@ -57,6 +57,7 @@ pub fn generate() -> Result<String> {
         "queries",
         "members",
         "streams",
+        "checkpoint_tools",
         "machine",
     ] {
         builder = builder.with_src(sources.join(file).with_extension("rs"));

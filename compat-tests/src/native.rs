@@ -147,3 +147,34 @@ pub fn run(command: &mut Command) -> Result<()> {
     }
     Ok(())
 }
+
+/// Builds the C++ host and the samples under `target/cpp/`; gives their paths, the host first.
+///
+/// # Errors
+/// With what cargo or a compiler says.
+pub fn build_programs(release: bool) -> Result<Vec<PathBuf>> {
+    let (library, output) = (library(release)?, target().join("cpp"));
+    std::fs::create_dir_all(&output)?;
+    let mut programs = vec![("rsl-host".to_owned(), root().join("compat-tests/cpp/host/main.cc"))];
+    let samples = root().join("samples");
+    if samples.is_dir() {
+        for entry in std::fs::read_dir(samples)? {
+            let path = entry?.path();
+            if let (Some("c" | "cc"), Some(stem)) =
+                (path.extension().and_then(|e| e.to_str()), path.file_stem().and_then(|s| s.to_str()))
+            {
+                programs.push((stem.to_owned(), path.clone()));
+            }
+        }
+    }
+    programs[1..].sort();
+    let mut built = Vec::new();
+    for (name, source) in programs {
+        let is_c = source.extension().is_some_and(|extension| extension == "c");
+        let language = if is_c { Language::C } else { Language::Cpp(11) };
+        let program = output.join(name);
+        Build::new(language).arg("-O1").program(&[source], &library, &program)?;
+        built.push(program);
+    }
+    Ok(built)
+}

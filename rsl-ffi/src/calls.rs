@@ -92,7 +92,7 @@ pub unsafe extern "C" fn rsl_machine_change_configuration(
 ) -> rsl_status {
     guard!(status, [machine = handle(machine), members = sized(members)] {
         // SAFETY: the caller passes a valid view.
-        let members = unsafe { convert::members(&members) }?;
+        let members = convert::usable(unsafe { convert::members(&members) }?)?;
         let change = |replica: &Replica| replica.change_configuration(members, cookie_in(cookie));
         machine.machine.require(change)?.map_err(Fail::from)
     })

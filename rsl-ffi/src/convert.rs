@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rsl_core::replica::{ByteSize, Config, ConfigError, PeerHealth, Span, Stats};
 use rsl_core::types::{MemberId, MemberSet, Node, ProtocolVersion};
 
-use crate::codes::RSL_E_TOO_LARGE;
+use crate::codes::{RSL_E_TOO_LARGE, RSL_INVALID_PARAMETER};
 use crate::guard::{Fail, bytes, items};
 use crate::types::{
     RSL_CFG_CANCEL_DISK_IO, RSL_CFG_GLOBAL_ACCEPT_FLAG, RSL_CFG_MEMBER_ID_IN_WORKING_DIR,
@@ -86,6 +86,14 @@ pub(crate) unsafe fn members(view: &rsl_member_view) -> Result<MemberSet, Fail> 
         unsafe { bytes(view.cookie, view.cookie_len as usize) }.map_err(|fail| fail.about("cookie"))?;
     let nodes = nodes.iter().map(node).collect::<Result<_, _>>()?;
     Ok(MemberSet { nodes, cookie: Bytes::copy_from_slice(cookie) })
+}
+
+/// Refuses a set that no version can use, also where no machine runs [API-108].
+pub(crate) fn usable(members: MemberSet) -> Result<MemberSet, Fail> {
+    match members.verify(ProtocolVersion::V6) {
+        Ok(()) => Ok(members),
+        Err(error) => Err(Fail::new(RSL_INVALID_PARAMETER, error.to_string())),
+    }
 }
 
 pub(crate) fn version(number: i32) -> Result<ProtocolVersion, Fail> {

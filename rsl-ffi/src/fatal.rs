@@ -40,15 +40,25 @@ pub(crate) fn fatal(what: &str) -> ! {
         let _ = std::io::stdout().flush();
         exit_policy().ask(std::ptr::null_mut(), RSL_EXIT_REASON_FATAL, 1);
     }
-    if MINIDUMPS.load(Ordering::Relaxed) {
+    // A process that is ending already cannot be ended in an orderly way once more.
+    if MINIDUMPS.load(Ordering::Relaxed) && !is_exiting() {
+        EXITING.store(true, Ordering::Relaxed);
         std::process::exit(1);
     }
     std::process::abort();
 }
 
+/// The process ends: destructors of the application run while other machines do, too.
+static EXITING: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn is_exiting() -> bool {
+    EXITING.load(Ordering::Relaxed)
+}
+
 /// Ends the process with code 0, unless the policy says otherwise [CABI-26]. Returns then.
 pub(crate) fn orderly_exit(machine: *mut crate::rsl_machine) {
     if exit_policy().ask(machine, RSL_EXIT_REASON_SHUTDOWN, 0) == 0 {
+        EXITING.store(true, Ordering::Relaxed);
         std::process::exit(0);
     }
 }

@@ -13,6 +13,7 @@
 //! | `calls.rs`, `queries.rs` | requests and what a running machine is told; what it is asked |
 //! | `members.rs` | member sets handed out |
 //! | `streams.rs`, `rewrite.rs` | checkpoint streams; writing a checkpoint like another one |
+//! | `checkpoint_tools.rs` | offline tools for checkpoint files |
 //! | `process.rs`, `log.rs`, `log_files.rs` | process-wide settings; log entries |
 //!
 //! Rules that hold for every function, unless its comment says otherwise:
@@ -30,6 +31,7 @@ mod guard;
 
 mod callbacks;
 mod calls;
+mod checkpoint_tools;
 mod codes;
 mod convert;
 mod fatal;
@@ -47,6 +49,7 @@ mod types;
 
 pub use callbacks::*;
 pub use calls::*;
+pub use checkpoint_tools::*;
 pub use codes::*;
 pub use lifecycle::*;
 pub use machine::rsl_machine;

@@ -12,7 +12,7 @@ use crate::codes::{
     RSL_E_CONFIG, RSL_E_CORRUPT, RSL_E_IO, RSL_E_NETWORK, RSL_E_STATE, RSL_E_TLS, rsl_status,
 };
 use crate::convert;
-use crate::fatal::{fatal, orderly_exit};
+use crate::fatal::{fatal, is_exiting, orderly_exit};
 use crate::guard::{Fail, born, dead, inside_callback, outside_callback};
 use crate::log::{LEVEL_ERROR, LOG_RSL, notify};
 use crate::machine::{Life, Machine, rsl_machine};
@@ -234,6 +234,10 @@ pub unsafe extern "C" fn rsl_machine_destroy(machine: *mut rsl_machine) {
         }
         // SAFETY: the caller passes a handle; this also finds one that was released before.
         let found = unsafe { crate::guard::handle(machine) }?;
+        if is_exiting() {
+            // Destructors of the application: the end of the process releases everything.
+            return Ok(());
+        }
         if inside_callback() {
             fatal("rsl_machine_destroy inside a callback");
         }
@@ -249,13 +253,15 @@ pub unsafe extern "C" fn rsl_machine_destroy(machine: *mut rsl_machine) {
     });
 }
 
-/// 1 while the machine runs: from the end of a successful rsl_machine_initialize until it has ended.
+/// 1 while the machine runs: from the end of a successful rsl_machine_initialize until it has ended. 0 once the library
+/// ends the process.
 ///
 /// # Safety
 /// `machine` is NULL or a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsl_machine_is_running(machine: *const rsl_machine) -> i32 {
-    guard!(0, [machine = handle(machine)] { Ok(machine.machine.is_running().into()) })
+    guard!(0, [machine = handle(machine)] { Ok((machine.machine.is_running() && !is_exiting()).into())
+    })
 }
 
 /// Adopts a first member set, sends it to the members and waits for the first primary. Not inside a callback. Waits up to
@@ -274,7 +280,7 @@ pub unsafe extern "C" fn rsl_machine_bootstrap(
     guard!(status, [machine = handle(machine), members = sized(members)] {
         outside_callback("bootstrap")?;
         // SAFETY: the caller passes a valid view.
-        let members = unsafe { convert::members(&members) }?;
+        let members = convert::usable(unsafe { convert::members(&members) }?)?;
         let timeout = Duration::from_secs(u64::from(timeout_sec));
         machine.machine.require(|replica| replica.bootstrap(members, timeout))?.map_err(Fail::from)
     })

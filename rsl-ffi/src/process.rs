@@ -8,7 +8,7 @@ use std::time::Instant;
 use parking_lot::RwLock;
 
 use crate::callbacks::rsl_callbacks;
-use crate::codes::{RSL_E_TLS, rsl_status};
+use crate::codes::{RSL_E_NOT_FOUND, RSL_E_TLS, rsl_status};
 use crate::convert;
 use crate::fatal::{MINIDUMPS, fatal};
 use crate::guard::{Fail, inside_callback, last_error};
@@ -208,6 +208,41 @@ fn copy_text(text: &str, buffer: *mut c_char, cap: usize) {
 pub unsafe extern "C" fn rsl_fatal(what: *const c_char) {
     let text = guard!(None, [what = text(what)] { Ok(Some(what.to_owned())) });
     fatal(text.as_deref().unwrap_or("rsl_fatal"));
+}
+
+/// Writes an entry of a binding to the log. level: 0 Debug, 1 Info, 3 Warning, 4 Error; others are taken as Error.
+///
+/// # Safety
+/// `title` is a string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsl_log(level: i32, title: *const c_char) -> rsl_status {
+    guard!(status, [title = text(title)] {
+        match level {
+            log::LEVEL_DEBUG => tracing::debug!("{title}"),
+            log::LEVEL_INFO => tracing::info!("{title}"),
+            log::LEVEL_WARNING => tracing::warn!("{title}"),
+            _ => tracing::error!("{title}"),
+        }
+        Ok(())
+    })
+}
+
+/// The built-in resolver: keeps a known address, otherwise looks the host name up. RSL_E_NOT_FOUND when there is no
+/// address, or no port.
+///
+/// # Safety
+/// `node` can be read and written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsl_resolve_node(node: *mut rsl_node) -> rsl_status {
+    guard!(status, [given = borrow(node), target = out(node)] {
+        let mut found = convert::node(given)?;
+        if !rsl_core::replica::default_resolve(&mut found) {
+            return Err(Fail::new(RSL_E_NOT_FOUND, "no address"));
+        }
+        let ip = u32::from_ne_bytes(found.ip.octets());
+        target.set(rsl_node { ip, ..*given });
+        Ok(())
+    })
 }
 
 /// Asks for TLS by thumbprints. Not available yet: RSL_E_TLS, and no machine starts any more, because one that asked for

@@ -323,6 +323,11 @@ impl<'a> Writer<'a> {
         Writer { sink: Sink::State(state), closed: false, failed: None }
     }
 
+    /// How writing went.
+    pub(crate) fn result(&self) -> Result<(), rsl_win32> {
+        self.failed.map_or(Ok(()), Err)
+    }
+
     fn write(&mut self, bytes: &[u8]) -> rsl_win32 {
         if self.closed {
             return RSL_WIN32_INVALID_HANDLE;

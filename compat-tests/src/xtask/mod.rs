@@ -3,6 +3,7 @@
 mod citations;
 mod clauses;
 mod compatibility;
+mod cpp;
 mod header;
 mod nightly;
 mod scenarios;
@@ -45,6 +46,12 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Build the C++ host and the samples under target/cpp/.
+    Cpp {
+        /// Against the optimised library.
+        #[arg(long)]
+        release: bool,
+    },
     /// Generate include/rsl_c.h from rsl-ffi.
     Header,
     /// Everything that must pass before a change goes in; installs what it needs.
@@ -65,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Scenarios => scenarios::run(),
         Command::Tidy => tidy::run(),
         Command::Compatibility { check } => compatibility::run(check),
+        Command::Cpp { release } => cpp::run(release),
         Command::Header => header::run(),
         Command::Test => test::run(),
         Command::Nightly { fuzz_seconds } => nightly::run(fuzz_seconds),

@@ -58,7 +58,13 @@ fn events(lab: &Lab) -> Result<(), Failure> {
     let running = set.first();
     has(&running.ask("checkpoint")?, "executed", 1)?;
     running.wait("the checkpoint is saved", LATER, |status| number(status, "saves").is_ok_and(|n| n > 0))?;
-    let lines = std::fs::read_to_string(running.host.settings().events())?;
+    // The last event of a checkpoint comes after the count goes up.
+    let path = running.host.settings().events();
+    let deadline = std::time::Instant::now() + LATER;
+    while !std::fs::read_to_string(&path)?.contains(" StateSaved") && std::time::Instant::now() < deadline {
+        super::lab::pause();
+    }
+    let lines = std::fs::read_to_string(path)?;
     for line in lines.lines() {
         // HH:MM:SS.mmm NAME details
         let time: String = line.chars().take(12).map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();

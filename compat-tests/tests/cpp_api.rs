@@ -1,0 +1,224 @@
+//! The C++ headers as services use them: programs that use every public member, the ways a process ends, and the C++ host
+//! under the conformance script.
+
+#![cfg(unix)]
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use rsl_core::format::CheckpointHeader;
+use rsl_core::storage::{CheckpointReader, OsDisk};
+use rsl_core::types::{Decree, ProtocolVersion};
+
+use compat_tests::native::{Build, Language, build_programs, debug_library, root, run, target};
+
+fn source(name: &str) -> PathBuf {
+    root().join("compat-tests/cpp/tests").join(name)
+}
+
+/// A port with a free one behind it.
+fn free_port() -> String {
+    loop {
+        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = first.local_addr().unwrap().port();
+        if port < u16::MAX && TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1)).is_ok() {
+            return port.to_string();
+        }
+    }
+}
+
+fn build() -> Build {
+    // The services of the tests are written as services were: with and without `override`.
+    Build::new(Language::Cpp(11)).arg("-Wno-inconsistent-missing-override")
+}
+
+/// Compiles a program once per test into a directory that stays for the run of the tests.
+fn program(name: &str, sources: &[&str]) -> PathBuf {
+    static BIN: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let bin = BIN.get_or_init(|| tempfile::tempdir().unwrap()).path();
+    let thread = format!("{:?}", std::thread::current().id());
+    let output = bin.join(format!("{name}-{}", thread.replace(['(', ')'], "")));
+    let sources: Vec<PathBuf> = sources.iter().map(|name| source(name)).collect();
+    build().program(&sources, debug_library().unwrap(), &output).unwrap();
+    output
+}
+
+fn output(program: &Path, words: &[&str]) -> (Output, String) {
+    let output = Command::new(program).args(words).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text = format!("{out}{err}");
+    (output, text)
+}
+
+fn succeeds(program: &Path, words: &[&str]) {
+    let (done, text) = output(program, words);
+    assert!(done.status.success() && done.stdout.ends_with(b"done\n"), "{:?}: {text}", done.status);
+}
+
+/// [API-1] [API-2] Every header, and every test program, compiles alone with every compiler found here as C++11, 14, 17 and
+/// 20: no warning, no extension.
+#[test]
+fn headers_and_programs_compile_everywhere() {
+    let headers = ["rsl.h", "rslutil.h", "rsl_win32.h"].map(|name| root().join("include").join(name));
+    let programs = ["values.cc", "second.cc", "machine.cc", "utility.cc", "ends.cc", "rings.cc"].map(source);
+    for year in [11, 14, 17, 20] {
+        for compiler in Language::Cpp(year).compilers() {
+            let build = Build { language: Language::Cpp(year), compiler, ..build() };
+            for header in &headers {
+                let text = format!("#include \"{}\"\nint main() {{ return 0; }}\n", header.display());
+                let file = tempfile::Builder::new().suffix(".cc").tempfile().unwrap();
+                std::fs::write(file.path(), text).unwrap();
+                run(build.command().arg("-fsyntax-only").arg(file.path())).unwrap();
+            }
+            if year == 11 || year == 20 {
+                programs.iter().for_each(|file| run(build.command().arg("-fsyntax-only").arg(file)).unwrap());
+            }
+        }
+    }
+}
+
+/// [API-3] [API-4] [API-5] [API-7] [API-8] [API-9] [API-10] [API-15] [API-16] [API-19] [API-20] [API-21] [API-23] [API-45]
+/// [HARD-503] [HARD-508] [HARD-509] [HARD-513] [HARD-514] [HARD-515] [HARD-524] [HARD-531] [HARD-532] The classes that hold
+/// values, in two objects linked together.
+#[test]
+fn values_are_those_of_the_legacy_header() {
+    succeeds(&program("values", &["values.cc", "second.cc"]), &[]);
+}
+
+/// [API-12] [API-17] [API-26] [API-27] [API-28] [API-29] [API-31] [API-46] [API-48] [API-51] [API-53] [API-54] [API-55]
+/// [API-56] [API-59] [API-64] [API-65] [API-66] [API-69] [API-70] [API-71] [API-74] [API-75] [API-79] [API-80] [API-87]
+/// [API-88] [API-89] [API-90] [API-91] [API-93] [API-97] [API-98] [API-101] [API-104] [API-105] [API-106] [API-107]
+/// [API-108] [HARD-511] [HARD-516] [HARD-523] [HARD-525] [HARD-534] [HARD-541] [HARD-542] [HARD-543] [HARD-545] [HARD-546]
+/// [HARD-552] [HARD-555] [HARD-560] [HARD-562] [HARD-564] [HARD-566] [HARD-572] [HARD-576] Every public member of the state
+/// machine, through its whole life.
+#[test]
+fn a_service_uses_every_member_of_the_state_machine() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, copy) = (dir.path().join("data"), dir.path().join("copy.codex"));
+    succeeds(
+        &program("machine", &["machine.cc"]),
+        &[data.to_str().unwrap(), copy.to_str().unwrap(), &free_port()],
+    );
+}
+
+/// [API-43] [API-44] [CABI-37] [STOR-71] [STOR-72] [STOR-73] [HARD-537] [HARD-538] [HARD-540] [HARD-55] [HARD-60]
+/// Checkpoints are made, their members replaced, and migrated up and down; nothing is left behind.
+#[test]
+fn checkpoint_utilities() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("name.codex"), b"no number").unwrap();
+    succeeds(&program("utility", &["utility.cc"]), &[dir.path().to_str().unwrap()]);
+    let mut names: Vec<String> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort_unstable();
+    let expected = ["1", "2", "3", "4", "5", "6", "name"].map(|name| format!("{name}.codex"));
+    assert_eq!(names, expected);
+    let header = |name: &str| {
+        let mut reader = CheckpointReader::open(&OsDisk, &dir.path().join(name)).unwrap();
+        reader.verify_rest().unwrap();
+        reader.header().clone()
+    };
+    let (first, fifth, last) = (header("1.codex"), header("5.codex"), header("6.codex"));
+    // Migrated from 1 to 4, and from 6 to 3: raw bodies, and the next vote as it was.
+    let kept = |header: &CheckpointHeader| (header.version, header.block_size, header.next_vote.version());
+    assert_eq!(kept(&first), (ProtocolVersion::V4, 0, ProtocolVersion::V1));
+    assert_eq!(kept(&last), (ProtocolVersion::V3, 0, ProtocolVersion::V6));
+    let configuration = first.configuration.unwrap();
+    assert_eq!((configuration.number, configuration.initial_decree), (1, Decree(0)));
+    // Saved as version 5.
+    assert_eq!(kept(&fifth), (ProtocolVersion::V5, 4_194_304, ProtocolVersion::V5));
+    let (one, configuration) = ("1".parse().unwrap(), fifth.configuration.unwrap());
+    assert_eq!((configuration.number, configuration.initial_decree), (5, Decree(5)));
+    assert_eq!(
+        (fifth.member, fifth.executed, fifth.promised.id, fifth.promised.member),
+        (one, Decree(5), 1, one)
+    );
+    let next = fifth.next_vote.header();
+    assert_eq!(
+        (next.decree, next.configuration, next.ballot, next.member),
+        (Decree(6), 5, fifth.promised, one)
+    );
+    assert!(fifth.next_vote.is_empty() && fifth.next_vote.checksum_is_valid() && next.checksum != 0);
+}
+
+/// [API-50] [API-56] Ten rings in one process.
+#[test]
+fn ten_rings_in_one_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let ports: Vec<String> = (0..10).map(|_| free_port()).collect();
+    let mut words = vec![dir.path().to_str().unwrap()];
+    words.extend(ports.iter().map(String::as_str));
+    succeeds(&program("rings", &["rings.cc"]), &words);
+}
+
+/// Runs `ends.cc` in one of its ways; gives the exit code and its standard output.
+fn end(way: &str) -> (Option<i32>, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let (done, text) = output(&program("ends", &["ends.cc"]), &[way, data.to_str().unwrap(), &free_port()]);
+    assert_ne!(done.status.code(), Some(99), "{text}");
+    (done.status.code(), String::from_utf8_lossy(&done.stdout).into_owned())
+}
+
+/// [API-6] [API-112] [API-113] [API-114] [API-118] [HARD-510] [HARD-544] [HARD-577] [HARD-580] [CABI-19] What no service can
+/// go on after: an exception in a callback, a running machine destroyed, an index out of range. The entry names it, both
+/// callbacks hear of it, the exit code is 1.
+#[test]
+fn what_is_fatal_is_told_and_ends_with_1() {
+    for (way, what) in [
+        ("exception", "exception escaped ExecuteReplicatedRequest"),
+        ("destroy", "an RSLStateMachine was destroyed while it runs: call UnloadThisOne first"),
+        ("index", "RSLNodeCollection: index out of range"),
+    ] {
+        let (code, text) = end(way);
+        let told = format!(
+            "log level=6 id=3 title={what} fmt=%s text=\nnotify level=5 id=1 title={what} message=NULL\n\
+             Assert -- librsl, 0: {what}\n"
+        );
+        assert!(code == Some(1) && text.ends_with(&told), "{way}: {code:?} {text}");
+    }
+}
+
+/// [API-55] [API-117] [API-11] [API-14] [HARD-502] An unload without a spawn routine ends the process with 0; a program may
+/// end while a machine runs; logging may be over before a machine starts.
+#[test]
+fn orderly_ends() {
+    assert_eq!(end("unload"), (Some(0), String::new()));
+    assert_eq!(end("leave"), (Some(7), "running\n".to_owned()));
+    assert_eq!(end("no init"), (Some(7), "running\n".to_owned()));
+}
+
+/// [API-46] [HARD-516] [HARD-521] A start that is refused says so; who asked for TLS never gets plaintext (decision 7).
+#[test]
+fn refused_starts() {
+    let (code, text) = end("tls");
+    assert!(
+        code == Some(0) && text.ends_with("refused\n") && text.contains("TLS is not available"),
+        "{text}"
+    );
+    let (code, text) = end("long path");
+    assert!(code == Some(0) && text.ends_with("refused\n"), "{text}");
+    assert!(
+        text.contains("notify level=4 id=3 title=Failed to create data directory message=NULL\n"),
+        "{text}"
+    );
+}
+
+/// The C++ host follows the host contract, alone and in sets of three.
+#[test]
+fn the_cpp_host_conforms() {
+    let host = build_programs(false).unwrap().swap_remove(0);
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    run(Command::new(cargo).current_dir(root()).args(["build", "--quiet", "--package", "migration"]))
+        .unwrap();
+    let template = format!(
+        "{} --id {{id}} --dir {{dir}} --version {{version}} --members {{members}} --control {{control}} \
+         --events {{events}} --execlog {{execlog}}",
+        host.display()
+    );
+    run(Command::new(target().join("debug/rsl")).args(["conformance", "--host", &template])).unwrap();
+}
