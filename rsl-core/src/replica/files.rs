@@ -50,6 +50,16 @@ pub(super) struct FileSettings {
     pub(super) max_header: u64,
     /// A larger checkpoint raises an alert; 0 = off [PROTO-188].
     pub(super) alert_size: u64,
+    /// Less free space than so many checkpoints raises an alert; 0 = off [PROTO-188].
+    pub(super) alert_space: u32,
+}
+
+impl FileSettings {
+    /// Whether a checkpoint of `size` is too large, and whether `free` bytes are too few after it.
+    fn alerts(&self, size: u64, free: u64) -> (bool, bool) {
+        let wanted = u64::from(self.alert_space).saturating_mul(size);
+        (self.alert_size > 0 && size > self.alert_size, free < wanted)
+    }
 }
 
 impl Files {
@@ -100,8 +110,14 @@ impl Files {
     }
 
     fn alert(&self, info: &CheckpointInfo) {
-        if self.settings.alert_size > 0 && info.size > self.settings.alert_size {
+        // A file system that cannot tell is no reason for an alert.
+        let free = self.directory.free_space().unwrap_or(u64::MAX);
+        let (too_large, too_little_space) = self.settings.alerts(info.size, free);
+        if too_large {
             tracing::warn!(decree = info.decree.0, size = info.size, "checkpoint above the alert size");
+        }
+        if too_little_space {
+            tracing::warn!(decree = info.decree.0, size = info.size, free, "little disk space is left");
         }
     }
 
@@ -216,5 +232,33 @@ impl LearnSource for LearnFiles {
         let length = file.metadata().ok()?.len();
         let is_current = self.files.checkpoint.load(Ordering::SeqCst) == decree.0;
         is_current.then_some(Segment { file, offset: 0, length })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// [PROTO-188] A checkpoint above its limit, and free space for fewer checkpoints of its size than configured; both
+    /// are off at 0. (Large packets: `net/tests/bounds.rs`.)
+    #[test]
+    fn checkpoints_raise_alerts() {
+        let settings = FileSettings {
+            retention: Retention::default(),
+            member: MemberId::from_number(1),
+            max_header: 0,
+            alert_size: 1000,
+            alert_space: 3,
+        };
+        assert_eq!(settings.alerts(1000, 3000), (false, false));
+        assert_eq!(settings.alerts(1001, 3003), (true, false));
+        assert_eq!(settings.alerts(1000, 2999), (false, true));
+        assert_eq!(
+            FileSettings { alert_size: 0, alert_space: 0, ..settings }.alerts(5000, 0),
+            (false, false)
+        );
+        assert_eq!(settings.alerts(u64::MAX, u64::MAX), (true, false));
+        let free = crate::storage::Disk::free_space(&crate::storage::OsDisk, &std::env::temp_dir()).unwrap();
+        assert!(free > 0 && free < u64::MAX);
     }
 }

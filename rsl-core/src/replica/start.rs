@@ -58,6 +58,7 @@ impl Replica {
             member: setup.node.id,
             max_header: TRANSFER_LIMIT * config.packet_limit(),
             alert_size: config.max_checkpoint_size().as_bytes(),
+            alert_space: config.min_checkpoint_space_file_count(),
         };
         let files = Arc::new(Files::new(directory, Arc::clone(restored.log.index()), settings, checkpoint));
         let learn_server = serve_learners(&setup, &shared, &files)?;

@@ -132,6 +132,14 @@ impl Directory {
         })
     }
 
+    /// Bytes that can still be written below it.
+    ///
+    /// # Errors
+    /// Of the device.
+    pub fn free_space(&self) -> io::Result<u64> {
+        self.disk.free_space(&self.path)
+    }
+
     /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -115,6 +115,15 @@ pub trait Disk: Send + Sync {
     /// Of the device.
     fn sync_dir(&self, directory: &Path) -> io::Result<()>;
 
+    /// Bytes that can still be written below a directory; `u64::MAX` when there is no bound.
+    ///
+    /// # Errors
+    /// Of the device.
+    fn free_space(&self, directory: &Path) -> io::Result<u64> {
+        let _ = directory;
+        Ok(u64::MAX)
+    }
+
     /// Takes the lock on a directory, or says who has it (decision 26).
     ///
     /// # Errors

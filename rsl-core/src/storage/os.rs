@@ -134,6 +134,10 @@ impl Disk for OsDisk {
         sys::sync_dir(directory)
     }
 
+    fn free_space(&self, directory: &Path) -> io::Result<u64> {
+        fs4::available_space(directory)
+    }
+
     fn lock(&self, directory: &Path) -> Result<Box<dyn DirLock>, LockError> {
         let file = OpenOptions::new()
             .read(true)

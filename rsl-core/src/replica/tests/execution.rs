@@ -140,6 +140,7 @@ fn empty_files() -> Arc<Files> {
         member: node().id,
         max_header: 1 << 20,
         alert_size: 0,
+        alert_space: 0,
     };
     Arc::new(Files::new(directory, Arc::clone(restored.log.index()), settings, None))
 }
