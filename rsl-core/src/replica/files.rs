@@ -21,7 +21,7 @@ use crate::storage::{
     CheckpointWriter, CopyRequest, Directory, LogIndex, NewCheckpoint, PublishError, Retention,
     copy_checkpoint,
 };
-use crate::types::{Decree, MemberId};
+use crate::types::{Decree, Instant, MemberId};
 use crate::wire::{Header, Message, Vote};
 
 /// No checkpoint is current.
@@ -203,6 +203,13 @@ impl LearnFiles {
     }
 }
 
+impl LearnFiles {
+    /// Counts a file that is sent; the time on the network is not the disk's [API-30].
+    fn served(&self, length: u64, started: Instant) {
+        self.shared.counters.log_read(length, self.shared.clock.now().since(started));
+    }
+}
+
 impl LearnSource for LearnFiles {
     fn status(&self, query: &Header, from: SocketAddrV4) -> Option<Bytes> {
         let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
@@ -220,18 +227,24 @@ impl LearnSource for LearnFiles {
         // A file that was deleted meanwhile ends the stream; the learner asks again [XFER-7].
         segments
             .map_while(|segment| {
+                let started = self.shared.clock.now();
                 let file = File::open(&segment.path).ok()?;
+                self.served(segment.length, started);
                 Some(Segment { file, offset: segment.offset, length: segment.length })
             })
             .collect()
     }
 
     fn checkpoint(&self, decree: Decree) -> Option<Segment> {
+        let started = self.shared.clock.now();
         // Open first, then check: the file cannot disappear in between [HARD-366].
         let file = File::open(self.files.checkpoint_path(decree)).ok()?;
         let length = file.metadata().ok()?.len();
         let is_current = self.files.checkpoint.load(Ordering::SeqCst) == decree.0;
-        is_current.then_some(Segment { file, offset: 0, length })
+        is_current.then(|| {
+            self.served(length, started);
+            Segment { file, offset: 0, length }
+        })
     }
 }
 

@@ -319,7 +319,11 @@ fn a_checkpoint_is_copied_on_request() {
     assert_eq!(copied(primary), 0);
     // An equal one would do as well, so only the newer one is left to ask for.
     trio.replicas[others[1]].0.unload();
+    let _ = trio.replicas[primary].0.take_stats();
     assert_eq!(copied(other), second);
+    // [API-30] A file that is served counts as a read.
+    let reads = trio.replicas[primary].0.take_stats().log_reads;
+    assert!(reads.count >= 1 && reads.bytes >= 512, "{reads:?}");
     // It is offered to others from the next turn on [XFER-27].
     let deadline = Instant::now() + PATIENCE;
     while trio.replicas[other].0.status().unwrap().log_range.checkpointed_decree.0 != second {
