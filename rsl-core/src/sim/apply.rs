@@ -122,6 +122,9 @@ impl World<'_> {
         let refuses = self.nodes[node].conditions.refuses_saves > self.now;
         self.nodes[node].disk.set_now(self.now.since(Instant(0)));
         let faulty = self.disk_is_faulty(node);
+        if let Some(next_vote) = request.next_vote.as_ref().or(head.as_ref()) {
+            self.checker.saving(node, next_vote)?;
+        }
         let Some(process) = self.process(end) else { return Ok(()) };
         let outcome = if refuses { Ok(SaveOutcome::Refused) } else { save_state(process, request, head) };
         let outcome = match outcome {

@@ -269,6 +269,16 @@ impl Checker {
         self.history.is_state_after(decree, digest).or_else(fail)
     }
 
+    /// A save is asked for: the vote behind the state must be durable here [XFER-34].
+    pub(super) fn saving(&self, node: usize, next_vote: &Vote) -> Check {
+        let position = next_vote.position();
+        let durable = &self.facts[node].durable;
+        if position.ballot == Ballot::EMPTY || durable.contains(&(position.decree, position.ballot)) {
+            return Ok(());
+        }
+        Err(Violation::new("XFER-34", format!("node {node} saves with {position}, which is not durable")))
+    }
+
     /// A token is given to an engine.
     pub(super) fn issued(&mut self, node: usize, token: u64) {
         self.facts[node].tokens.insert(token);

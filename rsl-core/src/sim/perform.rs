@@ -11,6 +11,7 @@ use super::disk::Crash;
 use super::execution::Step;
 use super::network::{Delivery, End};
 use super::plan::{address, member, node_at, node_of};
+use super::process::Process;
 use super::world::{Check, Event, MAX_SPINS, World};
 use crate::engine::{
     ConnectionId, Destination, Direction, Effect, Input, Origin, PeerLink, Report, Role, StopReason,
@@ -18,6 +19,19 @@ use crate::engine::{
 use crate::format::Record;
 use crate::types::{Instant, MemberId, Position};
 use crate::wire::{Message, encode_packet};
+
+/// What is needed behind the newest checkpoint is still served [XFER-42].
+fn check_served(node: usize, process: &Process) -> Check {
+    let status = process.engine.status();
+    let needed = status.log_range.checkpointed_decree.min(status.executed).next();
+    let files = process.log.index().files();
+    match files.iter().find_map(|file| file.votes).map(|(first, _)| first) {
+        Some(first) if first > needed => {
+            Err(Violation::new("XFER-42", format!("node {node} serves from {first}, {needed} is needed")))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
 
 impl World<'_> {
     /// Counts an effect boundary; true when the replica dies at it.
@@ -141,6 +155,7 @@ impl World<'_> {
                 }
                 Effect::CleanUp { serve_from } => {
                     process.log.index().trim(serve_from);
+                    check_served(node, process)?;
                     // What cannot be deleted stays.
                     drop(process.directory.retain(retention));
                 }

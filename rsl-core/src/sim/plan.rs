@@ -236,7 +236,7 @@ fn settings(dice: &mut Dice) -> Settings {
         checkpoint_query_interval: dice.millis(300, 3_000),
         join_messages_interval: Duration::from_secs(1),
         max_checkpoint_interval: if dice.chance(300) { dice.millis(3_000, 20_000) } else { Duration::ZERO },
-        max_log_len: dice.pick(&[4, 16, 32, 64, 256, 1024]) * 1024,
+        max_log_len: dice.pick(&[1, 4, 16, 32, 64, 256, 1024]) * 1024,
         log_len_randomize_percent: dice.pick(&[0, 20]),
         max_cache_len: dice.pick(&[2, 64, 50 * 1024]) * 1024,
         max_vote_len: 100 << 20,
