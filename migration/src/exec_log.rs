@@ -109,6 +109,11 @@ impl History {
         self.places.get(head).map_or(0, Vec::len)
     }
 
+    /// All rows, in the order of their execution.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.values().map(|(row, _)| row)
+    }
+
     /// The last row.
     pub fn last(&self) -> Option<&Row> {
         self.rows.values().next_back().map(|(row, _)| row)

@@ -2,11 +2,13 @@
 //! gives the exit code.
 
 mod bench;
+mod client;
 mod conformance;
 mod decode;
 mod demo;
 mod fields;
 mod status;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,7 @@ enum Command {
     Inspect(inspect::Args),
     Verify(verify::Args),
     Replica(Box<replica::Args>),
+    Upgrade(upgrade::Args),
     #[command(hide = true)]
     RawAppend(bench::RawArgs),
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => args.run(),
         Command::Verify(args) => args.run(),
         Command::Replica(args) => args.run(),
+        Command::Upgrade(args) => args.run(),
         Command::RawAppend(args) => args.run(),
     }
 }

@@ -1,8 +1,7 @@
 //! `rsl demo`: replica processes on loopback, under load, with kills, and a verdict from their exec logs.
 
 mod legacy;
-mod load;
-mod report;
+pub(crate) mod report;
 mod run;
 mod scenario;
 
@@ -92,7 +91,7 @@ impl Args {
         let flag = Arc::clone(&interrupted);
         ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).map_err(|error| error.to_string())?;
 
-        let place = WorkDir::create(self.dir.as_ref())?;
+        let place = WorkDir::create("rsl-demo-", self.dir.as_ref())?;
         let outcome = match self.scenario {
             Some(scenario) => {
                 let size = self.size as usize;
@@ -140,15 +139,16 @@ impl Args {
 }
 
 /// The directory that the replicas work in.
-struct WorkDir {
-    path: PathBuf,
+pub(crate) struct WorkDir {
+    pub(crate) path: PathBuf,
     temporary: Option<tempfile::TempDir>,
 }
 
 impl WorkDir {
-    fn create(wanted: Option<&PathBuf>) -> Result<Self, String> {
+    /// As wanted, or a temporary one whose name begins with `prefix`.
+    pub(crate) fn create(prefix: &str, wanted: Option<&PathBuf>) -> Result<Self, String> {
         let Some(dir) = wanted else {
-            let temporary = tempfile::Builder::new().prefix("rsl-demo-").tempdir();
+            let temporary = tempfile::Builder::new().prefix(prefix).tempdir();
             let temporary = temporary.map_err(|error| format!("no temporary directory: {error}"))?;
             return Ok(Self { path: temporary.path().to_owned(), temporary: Some(temporary) });
         };
@@ -162,7 +162,7 @@ impl WorkDir {
     }
 
     /// Removes a temporary directory after success. Gives the directory when it stays.
-    fn close(self, ok: bool) -> Option<PathBuf> {
+    pub(crate) fn close(self, ok: bool) -> Option<PathBuf> {
         match self.temporary {
             None => Some(self.path),
             Some(temporary) if !ok => Some(temporary.keep()),

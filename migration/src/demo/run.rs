@@ -13,8 +13,8 @@ use migration::host::{Cluster, HostError, HostSettings, Member, Template, ports}
 use serde_json::Value;
 
 use super::legacy::{Start, member_dir};
-use super::load::Load;
 use super::report::{INACTIVE, Outcome, Replica};
+use crate::client::{BATCH, Load};
 
 /// What to do.
 pub(crate) struct Plan {
@@ -180,7 +180,7 @@ impl Demo<'_> {
             let left = self.plan.requests - acknowledged;
             let command = self.load.next_command(left);
             let due = self.plan.requests * u64::from(kills + 1) / u64::from(self.plan.kills + 1);
-            if killed.is_none() && kills < self.plan.kills && acknowledged + super::load::BATCH >= due {
+            if killed.is_none() && kills < self.plan.kills && acknowledged + BATCH >= due {
                 self.progress.set_message(format!("kill {} of {}", kills + 1, self.plan.kills));
                 let at = self.kill_under_load(primary, &command, kills)?;
                 killed = Some(Killed { place: primary, at });

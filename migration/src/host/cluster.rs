@@ -45,6 +45,20 @@ impl Cluster {
         Ok(self.hosts.len() - 1)
     }
 
+    /// Changes the program of a host, from its next start on.
+    pub fn set_template(&mut self, place: usize, template: &Template) {
+        self.hosts[place].set_template(template);
+    }
+
+    /// Asks one host to end and waits for it; kills it when it does not. Tells whether it ended by itself with code 0.
+    pub fn stop(&mut self, place: usize, patience: Duration) -> bool {
+        // Whether the answer arrives or not: the end of the process is what counts.
+        let _ = self.control(place).and_then(|control| control.ask("exit", STATUS));
+        let ended = self.hosts[place].wait_exit(patience).is_some_and(|status| status.success());
+        self.kill(place);
+        ended
+    }
+
     /// Changes the protocol version of a host, from its next start on.
     pub fn set_version(&mut self, place: usize, version: u16) {
         self.hosts[place].set_version(version);

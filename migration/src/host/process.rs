@@ -103,6 +103,11 @@ impl Host {
         &self.settings
     }
 
+    /// Changes the program, from the next start on.
+    pub(super) fn set_template(&mut self, template: &Template) {
+        self.template = template.clone();
+    }
+
     /// Changes the protocol version, from the next start on.
     pub(super) fn set_version(&mut self, version: u16) {
         self.settings.version = version;

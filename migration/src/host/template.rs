@@ -1,7 +1,7 @@
 //! Command templates: how to start a host that is not ours.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::HostError;
 
@@ -11,6 +11,8 @@ use super::HostError;
 pub struct Template {
     program: OsString,
     arguments: Vec<String>,
+    /// Directory prefixes and what the program calls them.
+    dir_map: Vec<(PathBuf, String)>,
 }
 
 /// What the placeholders stand for.
@@ -47,7 +49,7 @@ impl Template {
                 return Err(wrong(format!("placeholder {{{name}}} is missing")));
             }
         }
-        Ok(Self { program: program.into(), arguments })
+        Ok(Self { program: program.into(), arguments, dir_map: Vec::new() })
     }
 
     /// The template of `rsl replica`, given the path of the `rsl` binary.
@@ -57,6 +59,7 @@ impl Template {
         Self {
             program: rsl.as_os_str().to_owned(),
             arguments: arguments.split_ascii_whitespace().map(str::to_owned).collect(),
+            dir_map: Vec::new(),
         }
     }
 
@@ -72,9 +75,34 @@ impl Template {
         self
     }
 
+    /// Rewrites directories for a program that sees another file system: those below `from` begin with `to` instead,
+    /// with backslashes behind it when `to` holds one. `map` is `FROM=TO`.
+    pub fn with_dir_map(mut self, map: &str) -> Result<Self, HostError> {
+        let (from, to) = map
+            .split_once('=')
+            .filter(|(from, to)| !from.is_empty() && !to.is_empty())
+            .ok_or_else(|| HostError::Template(format!("directory map {map}: expected FROM=TO")))?;
+        self.dir_map.push((from.into(), to.to_owned()));
+        Ok(self)
+    }
+
+    /// A path as the program calls it.
+    fn mapped(&self, path: &Path) -> OsString {
+        let found = self.dir_map.iter().find_map(|(from, to)| Some((to, path.strip_prefix(from).ok()?)));
+        let Some((to, below)) = found else { return path.as_os_str().to_owned() };
+        let separator = if to.contains('\\') { "\\" } else { "/" };
+        let mut mapped = OsString::from(to.trim_end_matches(['/', '\\']));
+        for part in below {
+            mapped.push(separator);
+            mapped.push(part);
+        }
+        mapped
+    }
+
     /// The arguments with all placeholders replaced.
     pub(super) fn arguments(&self, values: &Values<'_>) -> Vec<OsString> {
-        self.arguments.iter().map(|argument| expand(argument, values)).collect()
+        let paths = [values.dir, values.events, values.execlog].map(|path| self.mapped(path));
+        self.arguments.iter().map(|argument| expand(argument, values, &paths)).collect()
     }
 }
 
@@ -83,7 +111,8 @@ fn placeholders(argument: &str) -> impl Iterator<Item = &str> {
     argument.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name)
 }
 
-fn expand(argument: &str, values: &Values<'_>) -> OsString {
+/// `paths`: directory, events and exec log.
+fn expand(argument: &str, values: &Values<'_>, paths: &[OsString; 3]) -> OsString {
     let mut expanded = OsString::new();
     let mut rest = argument;
     while let Some((before, after)) = rest.split_once('{') {
@@ -96,13 +125,13 @@ fn expand(argument: &str, values: &Values<'_>) -> OsString {
         };
         match name {
             "id" => expanded.push(values.id),
-            "dir" => expanded.push(values.dir),
+            "dir" => expanded.push(&paths[0]),
             "version" => expanded.push(values.version.to_string()),
             "members" => expanded.push(values.members),
             "self" => expanded.push(values.self_member),
             "control" => expanded.push(values.control.to_string()),
-            "events" => expanded.push(values.events),
-            _execlog => expanded.push(values.execlog),
+            "events" => expanded.push(&paths[1]),
+            _execlog => expanded.push(&paths[2]),
         }
         rest = next;
     }
@@ -137,6 +166,20 @@ mod tests {
         let expected =
             ["-i=a", "/d {id}", "4a@127.0.0.1:1", "--self", "a@127.0.0.1:1:2", "7", "/e /x", "--n", "{odd"];
         assert_eq!(template.with_arguments(["--n", "{odd"]).arguments(&values()), expected);
+    }
+
+    #[test]
+    fn directories_are_renamed_for_a_program_that_sees_others() {
+        let mapped = |map: &str, path: &str| {
+            let template = Template::parse("p {id} {dir} {version} {members} {control}").unwrap();
+            template.with_dir_map(map).unwrap().mapped(Path::new(path))
+        };
+        assert_eq!(mapped("/tmp/x=Z:\\x", "/tmp/x/r1/logs"), "Z:\\x\\r1\\logs");
+        assert_eq!(mapped("/tmp/x=Z:\\", "/tmp/x/r1"), "Z:\\r1");
+        assert_eq!(mapped("/tmp/x=/y/", "/tmp/x"), "/y");
+        assert_eq!(mapped("/tmp/x=/y", "/tmp/xx/r1"), "/tmp/xx/r1", "no part of a name");
+        let template = Template::parse("p {id} {dir} {version} {members} {control}").unwrap();
+        assert!(template.clone().with_dir_map("/tmp").is_err() && template.with_dir_map("=x").is_err());
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! `rsl demo --scenario`: what an operator does to a set, played under load and judged as the demo is.
 
 mod stage;
-mod traffic;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;

@@ -13,10 +13,9 @@ use migration::host::{Cluster, HostError, HostSettings, Member, Template};
 use serde_json::Value;
 
 use super::super::legacy::member_dir;
-use super::super::load::Load;
 use super::super::report::{INACTIVE, Outcome, Replica};
 use super::Scenario;
-use super::traffic::Traffic;
+use crate::client::{Load, Traffic};
 
 const READY: Duration = Duration::from_secs(30);
 /// Everything that is waited for in a step.
@@ -262,6 +261,7 @@ impl<'a> Stage<'a> {
     /// Ends the load, waits until all members stand at the same decree, and judges.
     pub(super) fn close(mut self, scenario: Scenario) -> Result<Outcome, String> {
         let load = self.traffic.end()?;
+        self.traffic.failure().map_or(Ok(()), Err)?;
         let mut replicas = Vec::new();
         self.until("the members to agree", |stage| {
             let members = stage.members.clone();

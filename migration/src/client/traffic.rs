@@ -3,17 +3,24 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use migration::host::{Control, HostError};
 use parking_lot::Mutex;
 
-use super::super::load::{BATCH, Load};
+use super::load::{BATCH, Load};
 
 /// Between two batches, and between two looks for a primary.
 const PAUSE: Duration = Duration::from_millis(5);
 const CONNECT: Duration = Duration::from_millis(500);
 const ANSWER: Duration = Duration::from_secs(70);
+
+/// When a batch was answered, and how many of its requests were executed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch {
+    pub(crate) at: Instant,
+    pub(crate) executed: u64,
+}
 
 /// Everything the thread and its owner share.
 #[derive(Debug, Default)]
@@ -21,19 +28,24 @@ struct Shared {
     /// Id and control port of every replica there is.
     hosts: Mutex<Vec<(String, u16)>>,
     stop: AtomicBool,
+    /// Nothing is submitted meanwhile.
+    resting: AtomicBool,
     acknowledged: AtomicU64,
+    answered: Mutex<Vec<Batch>>,
+    /// Why the load ended by itself.
+    failure: Mutex<Option<String>>,
 }
 
 /// A client that submits batches to whoever is primary, one after another.
 #[derive(Debug)]
-pub(super) struct Traffic {
+pub(crate) struct Traffic {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<Result<Load, String>>>,
+    thread: Option<JoinHandle<Load>>,
 }
 
 impl Traffic {
     /// Starts with no host; each has to be [added](Self::add).
-    pub(super) fn start(load: Load) -> Traffic {
+    pub(crate) fn start(load: Load) -> Traffic {
         let shared = Arc::new(Shared::default());
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::spawn(move || submit_all(&for_thread, load));
@@ -41,20 +53,40 @@ impl Traffic {
     }
 
     /// One more replica that may be primary.
-    pub(super) fn add(&self, id: &str, control_port: u16) {
+    pub(crate) fn add(&self, id: &str, control_port: u16) {
         self.shared.hosts.lock().push((id.to_owned(), control_port));
     }
 
+    /// Submits nothing after the batch under way, or goes on.
+    pub(crate) fn rest(&self, rest: bool) {
+        self.shared.resting.store(rest, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is submitted now.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.shared.resting.load(Ordering::Relaxed)
+    }
+
     /// Requests acknowledged so far.
-    pub(super) fn acknowledged(&self) -> u64 {
+    pub(crate) fn acknowledged(&self) -> u64 {
         self.shared.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// Ends after the batch under way; gives the books.
-    pub(super) fn end(&mut self) -> Result<Load, String> {
+    /// Batches of which something was executed, so far.
+    pub(crate) fn answered(&self) -> Vec<Batch> {
+        self.shared.answered.lock().clone()
+    }
+
+    /// Why the load ended by itself, which it does only when an answer is wrong.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.shared.failure.lock().clone()
+    }
+
+    /// Ends after the batch under way; gives the books, also when the load had failed.
+    pub(crate) fn end(&mut self) -> Result<Load, String> {
         self.shared.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().ok_or("the load has ended before")?;
-        thread.join().map_err(|_| "the load ended with a panic".to_owned())?
+        thread.join().map_err(|_| "the load ended with a panic".to_owned())
     }
 }
 
@@ -64,10 +96,19 @@ impl Drop for Traffic {
     }
 }
 
-fn submit_all(shared: &Shared, mut load: Load) -> Result<Load, String> {
+fn submit_all(shared: &Shared, mut load: Load) -> Load {
+    let result = submit_until_stopped(shared, &mut load);
+    *shared.failure.lock() = result.err();
+    load
+}
+
+fn submit_until_stopped(shared: &Shared, load: &mut Load) -> Result<(), String> {
     let mut primary: Option<Control> = None;
     while !shared.stop.load(Ordering::Relaxed) {
         std::thread::sleep(PAUSE);
+        if shared.resting.load(Ordering::Relaxed) {
+            continue;
+        }
         let Some(control) = &mut primary else {
             primary = find_primary(shared);
             continue;
@@ -81,11 +122,14 @@ fn submit_all(shared: &Shared, mut load: Load) -> Result<Load, String> {
         };
         load.acknowledge(executed)?;
         shared.acknowledged.store(load.acknowledged(), Ordering::Relaxed);
+        if executed > 0 {
+            shared.answered.lock().push(Batch { at: Instant::now(), executed });
+        }
         if executed < BATCH {
             primary = None;
         }
     }
-    Ok(load)
+    Ok(())
 }
 
 fn find_primary(shared: &Shared) -> Option<Control> {

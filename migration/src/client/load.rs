@@ -1,4 +1,4 @@
-//! The client of the demo: unique requests, and what is known about each batch of them.
+//! Unique requests, and what is known about each batch of them.
 
 use migration::exec_log::History;
 
@@ -7,6 +7,7 @@ pub(crate) const BATCH: u64 = 64;
 
 /// Makes requests and keeps the books. No request is ever submitted twice, so "executed exactly once" can be read
 /// from the exec logs.
+#[derive(Debug)]
 pub(crate) struct Load {
     /// Sets the requests of this run apart from those in a legacy directory.
     run: [u8; 8],
@@ -16,6 +17,7 @@ pub(crate) struct Load {
 }
 
 /// Consecutive requests submitted together.
+#[derive(Debug)]
 struct Batch {
     first: u64,
     count: u64,
@@ -45,11 +47,25 @@ impl Load {
         let mut command = "replicate".to_owned();
         for number in first..first + count {
             command.push(' ');
-            command.push_str(&self.head(number));
-            // The rest differs from request to request as well, and is easy to recognise in a dump.
-            command.push_str(&format!("{:02x}", number % 251).repeat(self.size - 16));
+            command.push_str(&hex::encode(self.request(number)));
         }
         command
+    }
+
+    /// The bytes of one request.
+    fn request(&self, number: u64) -> Vec<u8> {
+        let mut request = [self.run, number.to_be_bytes()].concat();
+        // The rest differs from request to request as well, and is easy to recognise in a dump.
+        request.resize(self.size, (number % 251).to_le_bytes()[0]);
+        request
+    }
+
+    /// The bytes of the request that an exec log shows with this head, if it is one of ours.
+    pub(crate) fn find(&self, head: &str) -> Option<Vec<u8>> {
+        let head = hex::decode(head).ok()?;
+        let number = head.strip_prefix(&self.run)?.try_into().ok().map(u64::from_be_bytes)?;
+        let submitted = self.batches.last().map_or(0, |batch| batch.first + batch.count);
+        (number < submitted).then(|| self.request(number))
     }
 
     /// The host reported how many requests of the newest batch were executed.
@@ -120,6 +136,9 @@ mod tests {
         let mut all = [words(load.next_command(1000)), words(load.next_command(3))].concat();
         assert_eq!(all.len(), 67);
         assert!(all.iter().all(|word| word.len() == 200 && !word.starts_with("00")));
+        let first = hex::decode(&all[0]).unwrap();
+        assert_eq!(load.find(&all[0][..32]), Some(first), "made again from its head");
+        assert_eq!(load.find(&load.head(67)), None, "never submitted");
         all.sort();
         all.dedup();
         assert_eq!(all.len(), 67);

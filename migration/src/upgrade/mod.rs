@@ -1,0 +1,264 @@
+//! `rsl upgrade`: a rolling upgrade rehearsed with real processes under load, judged by what they executed.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `plan.rs`, `builtin.rs` | plans in TOML, those that come with the program |
+//! | `fleet.rs` | the processes, swapped in place |
+//! | `course.rs` | the steps |
+//! | `directory.rs` | a working directory between two processes |
+//! | `sampler.rs` | what every replica was, all the time |
+//! | `verdict.rs`, `report.rs` | the judge, and what is printed |
+
+mod builtin;
+mod course;
+mod directory;
+mod fleet;
+mod plan;
+mod report;
+mod sampler;
+mod verdict;
+
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+use migration::host::Template;
+
+use crate::client::Load;
+use crate::demo::WorkDir;
+use course::Course;
+use fleet::{Fleet, Hosts};
+use plan::Plan;
+use report::{AtEnd, Rehearsal};
+
+/// Size of a request in bytes.
+const REQUEST: usize = 100;
+
+/// Rehearse a rolling upgrade: old and new replicas in one set, under load, swapped in place on their own directories.
+///
+/// Plays a plan with replica processes on loopback and judges it: the exec logs of all replicas must tell one history that
+/// follows from the requests submitted, every acknowledged request must have been executed exactly once, every directory
+/// must be sound whenever its process is down, and no replica may start behind what its directory holds. Exit code 0 when
+/// so, 1 when not, 2 when the plan or a command cannot be used.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A plan of `--list`, or the path of a TOML file.
+    #[arg(required_unless_present = "list")]
+    plan: Option<String>,
+    /// List the plans that come with the program.
+    #[arg(long)]
+    list: bool,
+    /// Print the TOML text of the plan instead of playing it, as a start for one's own.
+    #[arg(long, conflicts_with = "list")]
+    show: bool,
+    /// How to start the old host, with {id} {dir} {version} {members} {self} {control} {events} {execlog}; `rust`: this
+    /// binary's replica.
+    #[arg(long, value_name = "COMMAND", default_value = "rust")]
+    old: String,
+    /// How to start the new host.
+    #[arg(long, value_name = "COMMAND", default_value = "rust")]
+    new: String,
+    /// The old host sees directories below FROM as TO, with backslashes when TO holds one.
+    #[arg(long, value_name = "FROM=TO")]
+    old_dir_map: Vec<String>,
+    /// The same for the new host.
+    #[arg(long, value_name = "FROM=TO")]
+    new_dir_map: Vec<String>,
+    /// Protocol version at the beginning instead of the plan's.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=6))]
+    protocol: Option<u16>,
+    /// How long a replica is down while its program is exchanged, instead of the plan's time.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=3600))]
+    swap_seconds: Option<u64>,
+    /// Where the replicas work; must be empty or missing, and is kept. Without it: a temporary directory, removed
+    /// unless something is wrong.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Print one JSON object with `ok`, `steps`, `replicas`, `acknowledged`, `executed`, `problems`.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What ends the command early.
+enum Failure {
+    /// The command line or the plan is wrong.
+    Usage(String),
+    /// The rehearsal could not be played.
+    Run(String),
+}
+
+impl Args {
+    /// Plays the plan and prints the verdict.
+    pub(crate) fn run(self) -> ExitCode {
+        let (code, error) = match self.try_run() {
+            Ok(true) => return ExitCode::SUCCESS,
+            Ok(false) => return ExitCode::FAILURE,
+            Err(Failure::Usage(error)) => (2, error),
+            Err(Failure::Run(error)) => (1, error),
+        };
+        if self.json {
+            println!("{}", serde_json::json!({ "ok": false, "error": error }));
+        }
+        eprintln!("rsl upgrade: {error}");
+        ExitCode::from(code)
+    }
+
+    fn try_run(&self) -> Result<bool, Failure> {
+        if self.list {
+            return self.list_plans();
+        }
+        let name = self.plan.as_deref().unwrap_or_default();
+        let text = read_plan(name).map_err(Failure::Usage)?;
+        let mut plan = Plan::parse(&text, self.protocol)
+            .map_err(|why| Failure::Usage(format!("plan {name}: {}", why.trim_end())))?;
+        plan.swap_seconds = self.swap_seconds.unwrap_or(plan.swap_seconds);
+        if self.show {
+            print!("{text}");
+            return Ok(true);
+        }
+        let hosts = Hosts {
+            old: template(&self.old, &self.old_dir_map)
+                .map_err(|why| Failure::Usage(format!("--old: {why}")))?,
+            new: template(&self.new, &self.new_dir_map)
+                .map_err(|why| Failure::Usage(format!("--new: {why}")))?,
+        };
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&interrupted);
+        ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
+            .map_err(|error| Failure::Run(error.to_string()))?;
+        let place = WorkDir::create("rsl-upgrade-", self.dir.as_ref()).map_err(Failure::Run)?;
+        let result = self.rehearse(name, &plan, &hosts, &place.path, &interrupted);
+        let ok = result.as_ref().is_ok_and(Rehearsal::ok);
+        let kept = place.close(ok);
+        let rehearsal = result.map_err(|error| {
+            Failure::Run(match &kept {
+                Some(dir) => format!("{error} (files kept in {})", dir.display()),
+                None => error,
+            })
+        })?;
+        if self.json {
+            println!("{}", rehearsal.json());
+        } else {
+            print!("{}", rehearsal.text(kept.as_deref()));
+        }
+        Ok(ok)
+    }
+
+    fn list_plans(&self) -> Result<bool, Failure> {
+        let mut all = Vec::new();
+        for (name, text) in builtin::PLANS {
+            let plan = Plan::parse(text, None).map_err(|why| Failure::Run(format!("{name}: {why}")))?;
+            all.push((name, plan));
+        }
+        if self.json {
+            let all = all.iter().map(|(name, plan)| {
+                serde_json::json!({ "name": name, "title": plan.title, "replicas": plan.replicas })
+            });
+            println!("{}", all.collect::<serde_json::Value>());
+            return Ok(true);
+        }
+        for (name, plan) in all {
+            println!("{name:<24} {}", plan.title);
+        }
+        Ok(true)
+    }
+
+    fn rehearse(
+        &self,
+        name: &str,
+        plan: &Plan,
+        hosts: &Hosts,
+        dir: &Path,
+        interrupted: &AtomicBool,
+    ) -> Result<Rehearsal, String> {
+        let began = Instant::now();
+        let progress = progress(self.json);
+        progress.set_message("starting");
+        let load = Load::new(std::hash::RandomState::new().build_hasher().finish(), REQUEST);
+        let mut fleet = Fleet::start(plan, hosts, load, dir, interrupted)?;
+        let mut announce = |step: &str| progress.set_message(step.to_owned());
+        let mut course = Course::new(&mut fleet, &mut announce);
+        let played = course.play(&plan.step);
+        let steps = course.played;
+        let ended = Instant::now();
+        progress.set_message("judging");
+        let mut problems: Vec<String> = played.err().into_iter().collect();
+        if interrupted.load(Ordering::Relaxed) {
+            return Err("interrupted".to_owned());
+        }
+        let samples = fleet.sampler.end();
+        let answered = fleet.traffic.answered();
+        let load = fleet.traffic.end()?;
+        let mut members = Vec::new();
+        if problems.is_empty() {
+            match fleet.settle() {
+                Ok(settled) => members = settled,
+                Err(why) => problems.push(why),
+            }
+        }
+        fleet.close(&mut problems);
+        let judgement = verdict::judge(&fleet, &load, &members);
+        problems.append(&mut fleet.problems);
+        problems.extend(judgement.problems);
+        progress.finish_and_clear();
+        Ok(Rehearsal {
+            name: name.to_owned(),
+            title: plan.title.clone(),
+            old: self.old.clone(),
+            new: self.new.clone(),
+            version: plan.version,
+            began,
+            ended,
+            steps,
+            members: members
+                .into_iter()
+                .map(|(place, replica)| AtEnd { side: fleet.seats[place].side, replica })
+                .collect(),
+            samples,
+            answered,
+            acknowledged: load.acknowledged(),
+            executed: judgement.executed,
+            directories: std::mem::take(&mut fleet.directories),
+            problems,
+        })
+    }
+}
+
+/// A built-in plan, or a file.
+fn read_plan(name: &str) -> Result<String, String> {
+    if let Some(text) = builtin::find(name) {
+        return Ok(text.to_owned());
+    }
+    std::fs::read_to_string(name).map_err(|error| {
+        if name.ends_with(".toml") {
+            format!("{name}: {error}")
+        } else {
+            format!("no plan is named {name}; see rsl upgrade --list")
+        }
+    })
+}
+
+fn template(text: &str, maps: &[String]) -> Result<Template, String> {
+    let template = match text {
+        "rust" => Template::rsl_replica(&std::env::current_exe().map_err(|error| error.to_string())?),
+        command => Template::parse(command).map_err(|error| error.to_string())?,
+    };
+    maps.iter()
+        .try_fold(template, |template, map| template.with_dir_map(map))
+        .map_err(|error| error.to_string())
+}
+
+/// A line that says what is going on, when somebody looks.
+fn progress(quiet: bool) -> ProgressBar {
+    if quiet || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let progress = ProgressBar::new_spinner();
+    progress.enable_steady_tick(Duration::from_millis(100));
+    progress
+}
