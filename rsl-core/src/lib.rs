@@ -7,6 +7,7 @@
 //! | [`format`] | bytes <-> records on disk |
 //! | [`engine`] | the deterministic consensus core |
 //! | `sim` | the simulator (feature `sim`) |
+//! | `legacy_model` | the old library's behaviour, to compare with (feature `sim`) |
 //! | [`storage`] | files: log, checkpoints, restart |
 //! | [`net`] | sockets: packets between replicas, the learn port (feature `runtime`) |
 //! | [`replica`] | a running replica: the application's callbacks and calls (feature `runtime`) |
@@ -15,6 +16,8 @@
 
 pub mod engine;
 pub mod format;
+#[cfg(feature = "sim")]
+pub mod legacy_model;
 #[cfg(feature = "runtime")]
 pub mod net;
 #[cfg(feature = "runtime")]

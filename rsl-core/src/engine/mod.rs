@@ -5,6 +5,7 @@
 mod acceptor;
 mod bootstrap;
 mod checkpointing;
+mod consensus;
 mod core;
 mod effect;
 mod election;
@@ -27,6 +28,7 @@ mod vote_cache;
 mod tests;
 
 pub use self::core::{Engine, Role};
+pub use consensus::Consensus;
 pub use effect::{
     AbortReason, AppendSeq, Apply, BootstrapResult, BootstrapToken, ChangeToken, Destination, Effect,
     FetchId, FetchKind, Question, QuestionId, Report, RequestToken, SaveRequest, StopReason,
