@@ -294,6 +294,8 @@ pub enum StopReason {
     Relinquished,
     /// The application unloaded it.
     Unloaded,
+    /// It was to go on in place, but could not be started again [PROTO-169].
+    ReloadFailed(String),
     /// A log write or sync failed; nothing more may be promised [PROTO-30].
     LogFailed(String),
     /// The system's poll failed for good.

@@ -8,6 +8,7 @@ use super::copier::{Copier, Sources};
 use super::executor::abort_late;
 use super::resolver::Resolver;
 use super::shared::Shared;
+use super::start::Reload;
 use super::threads::{Crew, Priority, ThreadSpawner};
 use super::{Cookie, CookieSink, Refused, StateMachine};
 use crate::engine::{Answer, Input, Question, QuestionId, Status, StopReason};
@@ -85,6 +86,7 @@ pub(super) fn run(
     errands: &Receiver<Errand>,
     crews: &Crews,
     mut copies: Copies,
+    reload: Option<&Reload>,
 ) {
     while let Ok(errand) = errands.recv() {
         match errand {
@@ -97,7 +99,7 @@ pub(super) fn run(
                 copies.end();
                 // Lets go of the directory, which may be started anew as soon as the replica has ended.
                 drop(copies);
-                return finish(shared, &**machine, crews, reason, last);
+                return finish(shared, &**machine, crews, reason, last, reload);
             }
         }
     }
@@ -113,6 +115,9 @@ fn ask_application(
     let _inside = Inside::enter();
     match ask {
         Question::CanBecomePrimary => {
+            if shared.no_candidate_until.is_some_and(|until| shared.clock.now() < until) {
+                return Answer::MayLead(None);
+            }
             let mut sink = CookieSink::default();
             let may = machine.can_become_primary(&mut sink);
             let cookie = sink.into_bytes();
@@ -141,6 +146,7 @@ fn finish(
     crews: &Crews,
     reason: StopReason,
     last: Option<Box<Status>>,
+    reload: Option<&Reload>,
 ) {
     let late = shared.admission.shut_down();
     shared.reads.close();
@@ -155,6 +161,17 @@ fn finish(
     let _inside = Inside::enter();
     for cookie in shared.reads.drain() {
         machine.abort_request(Refused::ShuttingDown, cookie);
+    }
+    if let Some(reload) = reload.filter(|reload| reload.wants(&reason))
+        && !shared.is_unload_wanted()
+    {
+        // No ShutDown: that is the last callback of a process's replica (decision 13).
+        if shared.admission.is_open() {
+            shared.admission.ended();
+            machine.notify_status(false);
+        }
+        crews.native.join();
+        return reload.run(shared, &reason);
     }
     machine.shut_down(Refused::ShuttingDown);
     shared.admission.ended();

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 
 use super::callbacks::inside_callback;
@@ -18,16 +19,33 @@ use crate::types::{Decree, MemberId, MemberSet, Node};
 /// the replica itself does it when it has to be restarted.
 ///
 /// No method waits for a callback, so all may be called from callbacks, except those that say otherwise [API-107]. The
-/// library never ends the process (decision 24): [`wait`](Replica::wait) tells why a replica has ended. Reloading in
-/// place (decision 3) does not exist yet: a replica that copied a checkpoint to catch up has to be started again.
+/// library never ends the process (decision 24): [`wait`](Replica::wait) tells why a replica has ended. With
+/// [`Setup::reload_in_place`](super::Setup::reload_in_place) a replica that copied a checkpoint to catch up, or gave up
+/// being primary, goes on behind the same handle instead of ending.
 ///
 /// [`unload`]: Replica::unload
 #[derive(Clone, Debug)]
 pub struct Replica {
-    pub(super) shared: Arc<Shared>,
+    node: Arc<Node>,
+    /// Exchanged when the replica reloads in place.
+    current: Arc<ArcSwap<Shared>>,
 }
 
 impl Replica {
+    pub(super) fn new(shared: Arc<Shared>) -> Replica {
+        Replica { node: Arc::new(shared.node.clone()), current: Arc::new(ArcSwap::new(shared)) }
+    }
+
+    /// The present life of the replica.
+    pub(super) fn shared(&self) -> Guard<Arc<Shared>> {
+        self.current.load()
+    }
+
+    /// From now on the handle means this life [PROTO-169].
+    pub(super) fn go_on_as(&self, next: Arc<Shared>) {
+        self.current.swap(next).reloaded();
+    }
+
     /// Submits a request [API-64..74]. After `Ok` the cookie comes back in exactly one `execute` or `abort_request`.
     /// Never blocks.
     ///
@@ -40,8 +58,8 @@ impl Replica {
         cookie: Cookie,
         grouping: Grouping,
     ) -> Result<(), Refused> {
-        self.shared.admission.submit(request.into(), cookie, grouping)?;
-        self.shared.mailbox.wake();
+        self.shared().admission.submit(request.into(), cookie, grouping)?;
+        self.shared().mailbox.wake();
         Ok(())
     }
 
@@ -57,10 +75,10 @@ impl Replica {
         cookie: Cookie,
         timeout: Duration,
     ) -> Result<(), Refused> {
-        if !self.shared.is_running() || self.shared.admission.is_draining() {
+        if !self.shared().is_running() || self.shared().admission.is_draining() {
             return Err(Refused::ShuttingDown);
         }
-        self.shared.reads.submit(at, request.into(), cookie, timeout)
+        self.shared().reads.submit(at, request.into(), cookie, timeout)
     }
 
     /// Adopts a first member set, persists it, sends it to the members, and waits for the first primary [API-89]. Must
@@ -74,7 +92,7 @@ impl Replica {
             tracing::error!("bootstrap must not be called from a callback");
             return Err(Refused::InvalidParameter);
         }
-        if !self.shared.is_running() {
+        if !self.shared().is_running() {
             return Err(Refused::BootstrapFailed);
         }
         let members = Arc::new(members);
@@ -87,7 +105,7 @@ impl Replica {
     /// # Errors
     /// `InvalidParameter` when the set cannot be used, or below version 3 [HARD-568]; `NotPrimary`, `ShuttingDown`.
     pub fn change_configuration(&self, members: MemberSet, cookie: Cookie) -> Result<(), Refused> {
-        let version = self.shared.progress.version();
+        let version = self.shared().progress.version();
         if let Err(error) = members.verify(version) {
             tracing::warn!(%error, "configuration change refused");
             return Err(Refused::InvalidParameter);
@@ -95,8 +113,8 @@ impl Replica {
         if !version.has_configuration() {
             return Err(Refused::InvalidParameter);
         }
-        self.shared.admission.change(Arc::new(members), cookie)?;
-        self.shared.mailbox.wake();
+        self.shared().admission.change(Arc::new(members), cookie)?;
+        self.shared().mailbox.wake();
         Ok(())
     }
 
@@ -106,7 +124,7 @@ impl Replica {
     /// # Errors
     /// `ShuttingDown`, also before the start and after the end.
     pub fn copy_state_from_replica(&self, cookie: Cookie) -> Result<(), Refused> {
-        if !self.shared.is_running() || self.shared.admission.is_draining() {
+        if !self.shared().is_running() || self.shared().admission.is_draining() {
             return Err(Refused::ShuttingDown);
         }
         self.ask(|accepted| Note::CopyState { cookie, accepted }).ok_or(Refused::ShuttingDown)
@@ -134,7 +152,7 @@ impl Replica {
 
     /// The payload of this replica's vote answers, from the next one on [API-84].
     pub fn set_vote_payload(&self, payload: u64) {
-        self.shared.vote_payload.store(payload, Ordering::Relaxed);
+        self.shared().vote_payload.store(payload, Ordering::Relaxed);
         self.command(Command::SetVotePayload(payload));
     }
 
@@ -149,68 +167,69 @@ impl Replica {
     }
 
     fn command(&self, command: Command) {
-        self.shared.mailbox.input(Input::Command(command));
+        self.shared().mailbox.input(Input::Command(command));
     }
 
     /// The last executed decree; inside `execute` the one being executed [API-103].
     #[must_use]
     pub fn current_sequence_number(&self) -> Decree {
-        self.shared.progress.executed()
+        self.shared().progress.executed()
     }
 
     /// The last decree known here to be chosen.
     #[must_use]
     pub fn highest_passed_sequence_number(&self) -> Decree {
-        self.shared.progress.passed()
+        self.shared().progress.passed()
     }
 
     /// Whether the application is primary: from just before `notify_status(true)` until just before the aborts that
     /// precede `notify_status(false)`. There is no lease: another primary may exist already [PROTO-125].
     #[must_use]
     pub fn is_primary(&self) -> bool {
-        self.shared.admission.is_open()
+        self.shared().admission.is_open()
     }
 
     /// Stable primary or stable secondary [API-88].
     #[must_use]
     pub fn is_in_stable_state(&self) -> bool {
-        self.shared.is_running() && self.shared.progress.is_stable()
+        self.shared().is_running() && self.shared().progress.is_stable()
     }
 
     /// A chosen decree waits for execution or is being executed [PROTO-138].
     #[must_use]
     pub fn is_any_request_pending_execution(&self) -> bool {
-        self.shared.is_running() && self.shared.progress.is_pending()
+        self.shared().is_running() && self.shared().progress.is_pending()
     }
 
     /// The node named in the newest accepted ballot, with its effective learn port; a hint [API-104].
     #[must_use]
     pub fn current_primary(&self) -> Option<Node> {
-        let node = self.shared.current_primary.lock().clone()?;
+        let node = self.shared().current_primary.lock().clone()?;
         Some(Node { learn_port: node.effective_learn_port(), ..node })
     }
 
     /// The executed configuration and its number; number 0 before bootstrap [API-93].
     #[must_use]
     pub fn configuration(&self) -> (u32, Arc<MemberSet>) {
-        let configuration = self.shared.configuration.lock();
+        let shared = self.shared();
+        let configuration = shared.configuration.lock();
         (configuration.number, Arc::clone(&configuration.members))
     }
 
     /// This node.
     #[must_use]
     pub fn node(&self) -> &Node {
-        &self.shared.node
+        &self.node
     }
 
     /// The engine's state; `None` before the start. After the end: the last one.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
-        match self.shared.life() {
-            Life::Starting => None,
-            Life::Running => self.ask(Note::Status).or_else(|| match self.shared.life() {
+        match self.shared().life() {
+            Life::Starting | Life::Reloaded => None,
+            Life::Running => self.ask(Note::Status).or_else(|| match self.shared().life() {
                 Life::Ended { last, .. } => last.map(|status| *status),
-                Life::Starting | Life::Running => None,
+                Life::Starting | Life::Running | Life::Reloaded => None,
             }),
             Life::Ended { last, .. } => last.map(|status| *status),
         }
@@ -219,7 +238,7 @@ impl Replica {
     /// On a primary: the peers in configuration order, then this replica; elsewhere nothing [API-28] [HARD-523].
     #[must_use]
     pub fn replicas_information(&self) -> Vec<PeerHealth> {
-        if !self.shared.is_running() {
+        if !self.shared().is_running() {
             return Vec::new();
         }
         self.ask(Note::Health).unwrap_or_default()
@@ -234,14 +253,14 @@ impl Replica {
     /// Asks the loop; `None` when it has ended. The loop never waits for a callback.
     fn ask<T>(&self, note: impl FnOnce(mpsc::Sender<T>) -> Note) -> Option<T> {
         let (sender, receiver) = mpsc::channel();
-        self.shared.mailbox.post(note(sender));
+        self.shared().mailbox.post(note(sender));
         receiver.recv().ok()
     }
 
     /// The increments since the previous call [API-29].
     #[must_use]
     pub fn take_stats(&self) -> Stats {
-        self.shared.counters.snapshot(self.shared.clock.now(), self.shared.progress.executed())
+        self.shared().counters.snapshot(self.shared().clock.now(), self.shared().progress.executed())
     }
 
     /// Waits until the loop handles no more messages and timers; execution and fast reads go on. For tests [API-54].
@@ -258,7 +277,7 @@ impl Replica {
     fn set_paused(&self, paused: bool) {
         if inside_callback() {
             tracing::error!("pause and resume must not be called from a callback");
-        } else if self.shared.is_running() {
+        } else if self.shared().is_running() {
             // An answer means it is done; no answer, that the replica has ended.
             let _ = self.ask(|done| Note::Pause(paused, done));
         }
@@ -268,20 +287,31 @@ impl Replica {
     /// all threads end and ports close [API-55] [PROTO-170]. Waits for that, except inside a callback, where it only
     /// starts it [HARD-576]. May be repeated.
     pub fn unload(&self) {
-        if matches!(self.shared.life(), Life::Starting) {
-            return;
-        }
-        self.shared.stop(StopReason::Unloaded);
-        if !inside_callback() {
-            self.shared.wait_for_end();
+        loop {
+            let shared = self.current.load_full();
+            if !shared.can_stop() {
+                return;
+            }
+            shared.stop(StopReason::Unloaded);
+            if inside_callback() || shared.wait_for_end().is_some() {
+                return;
+            }
+            // It was reloading; the next life ends as well.
         }
     }
 
-    /// Waits until the replica has ended and says why. Must not be called from a callback, where it would wait for
-    /// itself: `None` there.
+    /// Waits until the replica has ended and says why; a reload in place is no end. Must not be called from a callback,
+    /// where it would wait for itself: `None` there.
     #[must_use]
     pub fn wait(&self) -> Option<StopReason> {
-        (!inside_callback()).then(|| self.shared.wait_for_end())
+        if inside_callback() {
+            return None;
+        }
+        loop {
+            if let Some(reason) = self.current.load_full().wait_for_end() {
+                return Some(reason);
+            }
+        }
     }
 }
 
@@ -298,7 +328,7 @@ mod tests {
         let setup = setup.spawner(Arc::new(NativeThreads));
         let shared = Arc::new(Shared::new(&setup));
         shared.progress.set_version(version);
-        Replica { shared }
+        Replica::new(shared)
     }
 
     /// [HARD-566] Election delays that the configuration would refuse are ignored.
@@ -308,9 +338,9 @@ mod tests {
         for seconds in [0, 3601] {
             replica.change_election_delay(Duration::from_secs(seconds));
         }
-        assert!(replica.shared.mailbox.take().is_empty());
+        assert!(replica.shared().mailbox.take().is_empty());
         replica.change_election_delay(Duration::from_secs(3600));
-        let notes = replica.shared.mailbox.take();
+        let notes = replica.shared().mailbox.take();
         assert!(matches!(notes[..], [Note::Input(Input::Command(Command::ChangeElectionDelay(_)))]));
     }
 

@@ -56,7 +56,8 @@ impl Replica {
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
         let (replica, replayed) = run(&disk, directory, max, machine)?;
         if let Some(replayed) = replayed {
-            let mut target = Target { shared: &replica.shared, machine: &**machine, directory: into };
+            let shared = replica.shared();
+            let mut target = Target { shared: &shared, machine: &**machine, directory: into };
             save_rerun(&disk, into, &replayed, named, &mut target)?;
         }
         Ok(replica)
@@ -79,7 +80,7 @@ fn run(
     };
     let config = Config::builder(directory).build()?;
     let shared = Arc::new(Shared::new(&Setup::new(config, ProtocolVersion::V6, nobody)));
-    let replica = Replica { shared: Arc::clone(&shared) };
+    let replica = Replica::new(Arc::clone(&shared));
     if max == Decree::ZERO {
         shared.end(StopReason::Unloaded, None);
         return Ok((replica, None));

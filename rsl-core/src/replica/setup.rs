@@ -19,6 +19,7 @@ pub struct Setup {
     pub(super) serialize_fast_reads: bool,
     pub(super) independent_heartbeat: bool,
     pub(super) listen_on_all: bool,
+    pub(super) reload_in_place: bool,
     pub(super) queue_limit: ByteSize,
     pub(super) spawner: Arc<dyn ThreadSpawner>,
 }
@@ -35,6 +36,7 @@ impl Setup {
             serialize_fast_reads: false,
             independent_heartbeat: false,
             listen_on_all: false,
+            reload_in_place: false,
             queue_limit: ByteSize::mib(512),
             spawner: Arc::new(NativeThreads),
         }
@@ -66,6 +68,15 @@ impl Setup {
     #[must_use]
     pub fn listen_on_all(mut self, yes: bool) -> Setup {
         self.listen_on_all = yes;
+        self
+    }
+
+    /// Go on in place after a copied checkpoint or a relinquished primacy, instead of ending for a restart (decisions 3
+    /// and 13) [HARD-380] [HARD-321]: requests are aborted, `notify_status(false)` if it was primary, no `shut_down`, then
+    /// `load_state`. Default false.
+    #[must_use]
+    pub fn reload_in_place(mut self, yes: bool) -> Setup {
+        self.reload_in_place = yes;
         self
     }
 

@@ -1,7 +1,7 @@
 //! What the threads of one replica share.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -58,6 +58,12 @@ pub(super) struct Shared {
     pub(super) configuration: Mutex<Configuration>,
     /// The node named in the newest accepted ballot [PROTO-126].
     pub(super) current_primary: Mutex<Option<Node>>,
+    /// This life followed another one, behind the same handle.
+    pub(super) is_reload: bool,
+    /// Somebody wants the replica to end, also while it reloads.
+    unload_wanted: AtomicBool,
+    /// Until then it leaves leading to others [HARD-321].
+    pub(super) no_candidate_until: Option<Instant>,
     life: Mutex<Life>,
     ended: Condvar,
 }
@@ -69,6 +75,8 @@ pub(super) enum Life {
     Starting,
     /// The loop runs.
     Running,
+    /// The replica goes on in another life [PROTO-169].
+    Reloaded,
     /// All threads have ended.
     Ended {
         /// Why.
@@ -95,6 +103,9 @@ impl Shared {
             vote_payload: AtomicU64::new(0),
             configuration: Mutex::new(Configuration::empty(0)),
             current_primary: Mutex::new(None),
+            is_reload: false,
+            unload_wanted: AtomicBool::new(false),
+            no_candidate_until: None,
             life: Mutex::new(Life::Starting),
             ended: Condvar::new(),
         }
@@ -118,19 +129,39 @@ impl Shared {
         self.ended.notify_all();
     }
 
-    /// Waits for the end.
-    pub(super) fn wait_for_end(&self) -> StopReason {
+    /// Another life takes over.
+    pub(super) fn reloaded(&self) {
+        *self.life.lock() = Life::Reloaded;
+        self.ended.notify_all();
+    }
+
+    /// Whether there is something to end: a first start that is under way is not.
+    pub(super) fn can_stop(&self) -> bool {
+        self.is_reload || !matches!(*self.life.lock(), Life::Starting)
+    }
+
+    /// Somebody has asked for the end.
+    pub(super) fn is_unload_wanted(&self) -> bool {
+        self.unload_wanted.load(Ordering::Acquire)
+    }
+
+    /// Waits for the end of this life; `None`: the replica goes on in another one.
+    pub(super) fn wait_for_end(&self) -> Option<StopReason> {
         let mut life = self.life.lock();
         loop {
-            if let Life::Ended { reason, .. } = &*life {
-                return reason.clone();
+            match &*life {
+                Life::Ended { reason, .. } => return Some(reason.clone()),
+                Life::Reloaded => return None,
+                Life::Starting | Life::Running => self.ended.wait(&mut life),
             }
-            self.ended.wait(&mut life);
         }
     }
 
     /// Asks the loop to end the replica.
     pub(super) fn stop(&self, reason: StopReason) {
+        if reason == StopReason::Unloaded {
+            self.unload_wanted.store(true, Ordering::Release);
+        }
         self.mailbox.post(Note::Stop(reason));
     }
 

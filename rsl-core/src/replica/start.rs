@@ -3,7 +3,7 @@
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use super::copier::Copier;
@@ -40,31 +40,76 @@ impl Replica {
     pub fn start(setup: Setup, machine: Arc<dyn StateMachine>) -> Result<Replica, StartError> {
         setup.check()?;
         let shared = Arc::new(Shared::new(&setup));
-        let replica = Replica { shared: Arc::clone(&shared) };
+        let replica = Replica::new(Arc::clone(&shared));
         machine.attach(&replica);
+        let reload = Reload { setup, machine, replica: replica.clone() };
+        reload.launch(&shared)?;
+        Ok(replica)
+    }
+}
 
+/// What it takes to start the replica, the first time and again in place [PROTO-169].
+#[derive(Clone)]
+pub(super) struct Reload {
+    setup: Setup,
+    machine: Arc<dyn StateMachine>,
+    replica: Replica,
+}
+
+impl Reload {
+    /// Whether a replica that ended for this reason goes on in place.
+    pub(super) fn wants(&self, reason: &StopReason) -> bool {
+        let restart = matches!(reason, StopReason::CheckpointCopied | StopReason::Relinquished);
+        self.setup.reload_in_place && restart
+    }
+
+    /// Begins another life; everything of the last one has ended. `load_state` runs on this thread.
+    pub(super) fn run(&self, last: &Shared, reason: &StopReason) {
+        let mut next = Shared::new(&self.setup);
+        next.is_reload = true;
+        let payload = last.vote_payload.load(Ordering::Relaxed);
+        next.vote_payload.store(payload, Ordering::Relaxed);
+        if *reason == StopReason::Relinquished {
+            next.no_candidate_until = Some(next.clock.now() + self.setup.config.election_delay());
+        }
+        let next = Arc::new(next);
+        next.mailbox.input(Input::Command(Command::SetVotePayload(payload)));
+        tracing::info!(?reason, "the replica reloads in place");
+        self.replica.go_on_as(Arc::clone(&next));
+        if let Err(error) = self.launch(&next) {
+            tracing::error!(%error, "the replica cannot be reloaded");
+            let _inside = super::callbacks::Inside::enter();
+            self.machine.shut_down(super::Refused::ShuttingDown);
+            next.end(StopReason::ReloadFailed(error.to_string()), None);
+        } else if last.is_unload_wanted() {
+            next.stop(StopReason::Unloaded);
+        }
+    }
+
+    /// Restores, listens, and starts all threads.
+    fn launch(&self, shared: &Arc<Shared>) -> Result<(), StartError> {
+        let Reload { setup, machine, .. } = self;
         let config = &setup.config;
         let (working, add_member_id) = (config.working_dir(), config.member_id_in_working_dir());
         let directory = Directory::open_for(Arc::new(OsDisk), working, setup.node.id, add_member_id)?;
-        let restored = restore_state(&setup, &shared, &*machine, &directory)?;
-        let mut net = listen(&setup)?;
+        let restored = restore_state(setup, shared, &**machine, &directory)?;
+        let mut net = listen(setup)?;
         // A vote above the limit may be in the log: promises that carry it, and its re-proposal, have to get through
         // (decision 19).
         net.raise_limit(restored.recovered.accepted.encoded().len() as u64 + 1024);
 
         let checkpoint = restored.recovered.checkpoint.map(|info| info.decree);
         let settings = FileSettings {
-            retention: retention(&setup),
+            retention: retention(setup),
             member: setup.node.id,
             max_header: TRANSFER_LIMIT * config.packet_limit(),
             alert_size: config.max_checkpoint_size().as_bytes(),
             alert_space: config.min_checkpoint_space_file_count(),
         };
         let files = Arc::new(Files::new(directory, Arc::clone(restored.log.index()), settings, checkpoint));
-        let learn_server = serve_learners(&setup, &shared, &files)?;
-        let driver = driver(&setup, &shared, restored, net, files);
-        spawn(&setup, &shared, &machine, driver, learn_server)?;
-        Ok(replica)
+        let learn_server = serve_learners(setup, shared, &files)?;
+        let driver = driver(setup, shared, restored, net, files);
+        spawn(self, shared, driver, learn_server)
     }
 }
 
@@ -191,12 +236,12 @@ fn seed() -> u64 {
 
 /// Starts all threads, those with callbacks through the spawner in the legacy order [API-51].
 fn spawn(
-    setup: &Setup,
+    reload: &Reload,
     shared: &Arc<Shared>,
-    machine: &Arc<dyn StateMachine>,
     parts: Parts,
     learn_server: LearnServer,
 ) -> Result<(), StartError> {
+    let Reload { setup, machine, .. } = reload;
     let (sender, receiver) = mpsc::channel();
     let resolving = Arc::new(Resolver::default());
     let native = parts.transfers.crew.clone();
@@ -246,7 +291,9 @@ fn spawn(
             crew: Crew::default(),
             cancellers: Vec::new(),
         };
-        let callbacks = move || errands::run(&for_shared, &for_machine, &receiver, &crews, copies);
+        let reload = reload.clone();
+        let callbacks =
+            move || errands::run(&for_shared, &for_machine, &receiver, &crews, copies, Some(&reload));
         callback_crew.spawn(spawner, "rsl callbacks", Priority::Highest, callbacks, panicked())?;
         let executor = Executor::new(Arc::clone(shared), Arc::clone(machine), files);
         execution.spawn(spawner, "rsl execute", Priority::Normal, move || executor.run(), panicked())?;

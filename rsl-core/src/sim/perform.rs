@@ -372,6 +372,7 @@ impl World<'_> {
             StopReason::Unloaded
             | StopReason::LogFailed(_)
             | StopReason::NetworkFailed(_)
+            | StopReason::ReloadFailed(_)
             | StopReason::Panicked(_) => {
                 return Err(Violation::new("simulator", format!("node {node} stops: {reason:?}")));
             }

@@ -470,7 +470,7 @@ fn the_end_has_an_order() {
         cancellers: Vec::new(),
     };
     let for_run: Arc<dyn StateMachine> = Arc::clone(&machine) as _;
-    errands::run(&rig.shared, &for_run, &receiver, &crews, copies);
+    errands::run(&rig.shared, &for_run, &receiver, &crews, copies, None);
     let events = machine.events();
     let tail: Vec<&Event> = events.iter().filter(|e| !matches!(e, Event::Before | Event::After)).collect();
     assert_eq!(tail[0], &Event::Status(true));
@@ -484,7 +484,7 @@ fn the_end_has_an_order() {
             &Event::ShutDown,
         ]
     );
-    assert_eq!(rig.shared.wait_for_end(), StopReason::Relinquished);
+    assert_eq!(rig.shared.wait_for_end(), Some(StopReason::Relinquished));
     // [API-82] [API-81] The questions were answered before the end came.
     let answers: Vec<Answer> = rig
         .inputs()

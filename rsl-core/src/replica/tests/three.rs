@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::testing::{Event, Place, Recorder, wait_for};
-use super::super::{ConfigBuilder, Cookie, Grouping, Replica, Setup};
+use super::super::{ByteSize, ConfigBuilder, Cookie, Grouping, Replica, Setup};
 use crate::engine::{Role, StopReason};
-use crate::types::{Decree, MemberSet, Node, ProtocolVersion};
+use crate::types::{Decree, MemberSet, ProtocolVersion};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Trio {
     replicas: Vec<(Replica, Arc<Recorder>)>,
     // Dropped last.
-    _place: Place,
+    place: Place,
 }
 
 impl Trio {
@@ -22,21 +22,40 @@ impl Trio {
     }
 
     fn with(version: ProtocolVersion, adjust: fn(ConfigBuilder) -> ConfigBuilder) -> Trio {
+        Trio::set_up(version, adjust, |setup| setup)
+    }
+
+    fn set_up(
+        version: ProtocolVersion,
+        adjust: fn(ConfigBuilder) -> ConfigBuilder,
+        switch: fn(Setup) -> Setup,
+    ) -> Trio {
         let place = Place::new();
-        let nodes: Vec<Node> = (0..3).map(|index| place.node(index)).collect();
-        let start = |node: &Node| {
-            let recorder = Arc::new(Recorder::default());
-            let members = MemberSet { nodes: nodes.clone(), ..MemberSet::default() };
-            let setup = Setup::new(adjust(place.config()).build().unwrap(), version, node.clone());
-            let setup = setup.members(members);
-            (Replica::start(setup, Arc::clone(&recorder) as _).unwrap(), recorder)
-        };
-        Trio { replicas: nodes.iter().map(start).collect(), _place: place }
+        let mut trio = Trio { replicas: Vec::new(), place };
+        (0..3).for_each(|index| trio.join(index, version, adjust, switch));
+        trio
+    }
+
+    /// Starts one more.
+    fn join(
+        &mut self,
+        index: u32,
+        version: ProtocolVersion,
+        adjust: fn(ConfigBuilder) -> ConfigBuilder,
+        switch: fn(Setup) -> Setup,
+    ) {
+        let recorder = Arc::new(Recorder::default());
+        let nodes = (0..3).map(|index| self.place.node(index)).collect();
+        let members = MemberSet { nodes, ..MemberSet::default() };
+        let config = adjust(self.place.config()).build().unwrap();
+        let setup = Setup::new(config, version, self.place.node(index)).members(members);
+        let replica = Replica::start(switch(setup), Arc::clone(&recorder) as _).unwrap();
+        self.replicas.push((replica, recorder));
     }
 
     /// A primary other than `not`.
     fn leader(&self, not: Option<usize>) -> Option<usize> {
-        (0..3).find(|index| Some(*index) != not && self.replicas[*index].0.is_primary())
+        (0..self.replicas.len()).find(|index| Some(*index) != not && self.replicas[*index].0.is_primary())
     }
 
     /// Waits for a primary other than `not`.
@@ -364,5 +383,88 @@ fn a_member_that_is_left_out_becomes_inactive() {
     trio.replicas[leader].0.replicate(&b"after"[..], Cookie(1), Grouping::Batched).unwrap();
     wait_for(&trio.replicas[leader].1, |events| cookies(events).0 == [1]);
     assert!(recorder.events().contains(&Event::Status(false)));
+    trio.unload();
+}
+
+/// [PROTO-169] [HARD-321] [HARD-380] With the switch a primary that relinquishes goes on in place: what waited is aborted, the role
+/// ends, the state is loaded again without a ShutDown, and the same handle follows the next primary, which it does not
+/// try to replace for an election delay.
+#[test]
+fn a_relinquishing_primary_reloads_in_place() {
+    let trio = Trio::set_up(ProtocolVersion::V6, |config| config, |setup| setup.reload_in_place(true));
+    let first = trio.primary(None);
+    let (replica, recorder) = &trio.replicas[first];
+    replica.replicate(b"before".to_vec(), Cookie(1), Grouping::Batched).unwrap();
+    wait_for(recorder, |events| cookies(events).0 == [1]);
+    replica.set_vote_payload(77);
+    replica.relinquish_primary();
+    let second = trio.primary(Some(first));
+    wait_for(recorder, |events| events.iter().filter(|event| matches!(event, Event::Loaded(_))).count() == 2);
+    let events = recorder.events();
+    assert!(!events.contains(&Event::ShutDown), "{}", terms(&events));
+    let reloaded = events.iter().rposition(|event| matches!(event, Event::Loaded(_))).unwrap();
+    let demoted = events.iter().rposition(|event| *event == Event::Status(false)).unwrap();
+    assert!(demoted < reloaded, "the role ends first");
+
+    // It takes part again, behind the same handle.
+    let (leader, _) = &trio.replicas[second];
+    leader.replicate(b"after".to_vec(), Cookie(2), Grouping::Batched).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !trio.executed(first).iter().any(|(_, request)| request == b"after") {
+        assert!(Instant::now() < deadline, "the reloaded replica does not follow");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let status = replica.status().unwrap();
+    assert_eq!(status.role, Role::Secondary);
+    // What was executed before is executed again from the log, at the same decree, without the cookie.
+    let before: Vec<_> =
+        trio.executed(first).into_iter().filter(|(_, request)| request == b"before").collect();
+    assert_eq!((before.len(), before.first()), (2, before.last()));
+    assert_eq!(cookies(&recorder.events()).0, [1]);
+    trio.unload();
+    assert_eq!(replica.wait(), Some(StopReason::Unloaded));
+    assert_eq!(recorder.events().last(), Some(&Event::ShutDown));
+}
+
+/// [HARD-380] [XFER-24] A replica that is too far behind copies a checkpoint and, with the switch, loads it in place: one handle,
+/// StateCopied, no ShutDown, and then it follows.
+#[test]
+fn a_copied_checkpoint_is_loaded_in_place() {
+    let (version, small) =
+        (ProtocolVersion::V6, |config: ConfigBuilder| config.max_log_len(ByteSize::mib(1)));
+    let mut trio = Trio { replicas: Vec::new(), place: Place::new() };
+    (0..2).for_each(|index| trio.join(index, version, small, |setup| setup));
+    let (leader, leads) = trio.replicas[trio.primary(None)].clone();
+    // Enough to leave several log files behind.
+    for cookie in 1..=12 {
+        leader.replicate(vec![b'x'; 512 * 1024], Cookie(cookie), Grouping::Exclusive).unwrap();
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while (0..2).any(|index| {
+        let status = trio.replicas[index].0.status().unwrap();
+        status.log_range.min_decree_in_log <= Decree(1) || status.log_range.checkpointed_decree <= Decree(1)
+    }) {
+        assert!(Instant::now() < deadline, "no checkpoint replaces the first log");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    trio.join(2, version, small, |setup| setup.reload_in_place(true));
+    let (late, recorder) = trio.replicas[2].clone();
+    leader.replicate(b"last".to_vec(), Cookie(99), Grouping::Batched).unwrap();
+    wait_for(&leads, |events| cookies(events).0.contains(&99));
+    while !trio.executed(2).iter().any(|(_, request)| request == b"last") {
+        assert!(Instant::now() < deadline + PATIENCE, "it does not catch up: {:?}", late.status());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let events = recorder.events();
+    let loads: Vec<bool> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Loaded(size) => Some(size.is_some()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(loads, [false, true], "first empty, then the copy");
+    assert!(!events.contains(&Event::ShutDown));
+    assert_eq!(late.status().unwrap().role, Role::Secondary);
     trio.unload();
 }
