@@ -1,6 +1,7 @@
 //! Helpers shared by the golden-data tests and by xtask.
 
 pub mod c_header;
+pub mod csharp;
 pub mod damage;
 pub mod golden;
 pub mod host_state;

@@ -7,6 +7,7 @@
 //! - a `fn` with an attribute whose path ends in `test` (`#[test]`), also inside `proptest!`, or
 //! - in a file below a `tests/` directory, a `fn` whose doc comment begins with `Trial:` (the functions that
 //!   libtest-mimic runs by name).
+//! A C# test function is a method below `csharp-bindings/Tests` with the attribute `[Test]`, on a line of its own.
 //!
 //! The same ids in code that no test runs, or in a table beside a test, do not count.
 
@@ -33,11 +34,12 @@ pub(crate) struct Test {
     pub(crate) name: String,
 }
 
-/// Collects the citations in all test functions of the given Rust files.
+/// Collects the citations in all test functions of the given Rust and C# files.
 pub(crate) fn collect(sources: &[Source]) -> Result<Citations> {
     let mut citations = Citations::new();
     for source in sources {
-        for (line, id) in in_file(source)? {
+        let found = if source.path.ends_with(".cs") { in_csharp(source) } else { in_file(source)? };
+        for (line, id) in found {
             citations.entry(id).or_default().push(format!("{}:{line}", source.path));
         }
     }
@@ -80,6 +82,23 @@ fn in_file(source: &Source) -> Result<Vec<(usize, ClauseId)>> {
     }
     let cited = lines.iter().enumerate().filter(|(index, _)| wanted[*index]);
     Ok(cited.flat_map(|(index, line)| ids_in(line).into_iter().map(move |id| (index + 1, id))).collect())
+}
+
+/// Citations of one C# file. A method ends with a brace below the attribute's column; comments above it belong to it.
+fn in_csharp(source: &Source) -> Vec<(usize, ClauseId)> {
+    if !source.path.starts_with("csharp-bindings/Tests/") {
+        return Vec::new();
+    }
+    let lines: Vec<&str> = source.text.lines().collect();
+    let mut found = Vec::new();
+    for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.trim() == "[Test]") {
+        let end = format!("{}}}", &line[..line.len() - line.trim_start().len()]);
+        let last = lines[index..].iter().position(|line| *line == end).map_or(lines.len(), |len| index + len);
+        let first = index - comment_lines_above(&lines, index + 1);
+        let cited = lines.iter().enumerate().take(last).skip(first);
+        found.extend(cited.flat_map(|(at, line)| ids_in(line).into_iter().map(move |id| (at + 1, id))));
+    }
+    found
 }
 
 /// How many lines directly above line `first` (from 1) are `//` comments.
@@ -201,6 +220,35 @@ fn proves() {
 ";
         let found = cited("a.rs", &text.replace("[WIRE-x]", "[x]"));
         assert_eq!(found, ["7:WIRE-5", "7:HARD-6", "9:WIRE-7", "11:WIRE-8", "12:WIRE-10"]);
+    }
+
+    #[test]
+    fn csharp_methods_with_the_attribute_are_tests() {
+        let text = "\
+        // [NET-1]
+
+        // [NET-2] directly above
+        [Test]
+        public void Proves()
+        {
+            // [NET-3]
+            if (x)
+            {
+            }
+            var x = y[0]; // [HARD-601]
+        }
+        // [NET-4]
+        public void Helps()
+        {
+            // [NET-5]
+        }
+";
+        let cited = |path: &str| -> Vec<String> {
+            let source = Source { path: path.to_owned(), text: text.to_owned() };
+            in_csharp(&source).into_iter().map(|(line, id)| format!("{line}:{id}")).collect()
+        };
+        assert_eq!(cited("csharp-bindings/Tests/A.cs"), ["3:NET-2", "7:NET-3", "11:HARD-601"]);
+        assert_eq!(cited("csharp-bindings/Host/A.cs"), [""; 0]);
     }
 
     #[test]

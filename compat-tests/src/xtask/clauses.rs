@@ -14,7 +14,7 @@ pub(crate) fn run(selections: &[Selection], quiet: bool) -> Result<bool> {
     let clauses = spec::read_clauses(root())?;
     let deferred = spec::read_deferred(root(), &clauses)?;
     let exempt = spec::read_exempt(root(), &clauses)?;
-    let citations = citations::collect(&files(root(), &[".rs"])?)?;
+    let citations = citations::collect(&files(root(), &[".rs", ".cs"])?)?;
     let report = Report::new(&clauses, &deferred, &exempt, &citations, selections)?;
     print!("{}", report.text(&clauses, quiet));
     Ok(report.is_clean())

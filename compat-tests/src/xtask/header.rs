@@ -1,11 +1,15 @@
-//! `cargo xtask header`: generates `include/rsl_c.h`.
+//! `cargo xtask header`: generates `include/rsl_c.h`, and from it the declarations of the C# bindings.
 
-use crate::c_header::{generate, path};
+use crate::{c_header, csharp};
 use anyhow::{Context as _, Result};
 
-/// Writes the header. True.
+/// Writes both files. True.
 pub(crate) fn run() -> Result<bool> {
-    std::fs::write(path(), generate()?).with_context(|| path().display().to_string())?;
-    println!("{} written", path().display());
+    let header = c_header::generate()?;
+    let declarations = csharp::generate(&header)?;
+    for (path, text) in [(c_header::path(), header), (csharp::path(), declarations)] {
+        std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+        println!("{} written", path.display());
+    }
     Ok(true)
 }

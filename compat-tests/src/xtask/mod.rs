@@ -4,6 +4,7 @@ mod citations;
 mod clauses;
 mod compatibility;
 mod cpp;
+mod dotnet;
 mod header;
 mod nightly;
 mod scenarios;
@@ -52,8 +53,10 @@ enum Command {
         #[arg(long)]
         release: bool,
     },
-    /// Generate include/rsl_c.h from rsl-ffi.
+    /// Generate include/rsl_c.h from rsl-ffi, and NativeMethods.g.cs from that.
     Header,
+    /// Build and test the managed bindings, their host and samples. Needs mono.
+    Dotnet,
     /// Everything that must pass before a change goes in; installs what it needs.
     Test,
     /// What takes too long for every change: 100 kills, every version, fuzzing, other systems.
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Compatibility { check } => compatibility::run(check),
         Command::Cpp { release } => cpp::run(release),
         Command::Header => header::run(),
+        Command::Dotnet => dotnet::run(),
         Command::Test => test::run(),
         Command::Nightly { fuzz_seconds } => nightly::run(fuzz_seconds),
     };

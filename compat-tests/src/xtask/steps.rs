@@ -27,7 +27,7 @@ impl Counts {
         self.skipped += other.skipped;
     }
 
-    /// Counts in a closing line of `cargo test`:
+    /// Counts in a closing line of `cargo test`, in whose words the C# tests report too:
     /// `test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 0 filtered out; ...`.
     fn from_closing_line(line: &str) -> Option<Self> {
         let rest = line.trim_start().strip_prefix("test result: ")?;
@@ -94,6 +94,11 @@ impl Outcome {
     /// A step that is one check.
     pub(crate) fn check(ok: bool) -> Self {
         Self { ok, counts: Counts::one(ok) }
+    }
+
+    /// A step that cannot run here.
+    pub(crate) fn skipped() -> Self {
+        Self { ok: true, counts: Counts { skipped: 1, ..Counts::default() } }
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::sources::root;
 use super::spec::Selection;
 use super::steps::{self, Outcome, Steps};
-use super::{clauses, tidy};
+use super::{clauses, dotnet, tidy};
 
 /// Specification files whose clauses are all tested, deferred or exempt; a gap in them fails the run.
 const COMPLETE: &[&str] = &["wire.md", "storage.md", "transfer.md", "cabi.md", "managed.md", "tls.md"];
@@ -39,6 +39,7 @@ pub(crate) fn run() -> Result<bool> {
     steps.run("host contract, version 3", || {
         steps::command(Command::new(&rsl).args(["conformance", "--protocol", "3"]))
     });
+    steps.run("managed bindings", dotnet::step);
     steps.run("demo", || steps::command(Command::new(&rsl).arg("demo")));
     Ok(steps.summary())
 }

@@ -1,0 +1,301 @@
+// What concerns a whole process: Init and Unload, the native library, exceptions that end it.
+using System;
+using System.Collections.Generic;
+using System.Diagnostics;
+using System.IO;
+using System.Linq;
+using System.Reflection;
+using System.Threading;
+
+namespace ManagedRSLib.Tests
+{
+    internal static class Processes
+    {
+        /// <summary>Runs this program again as a child; its exit code and what it printed.</summary>
+        private static int Run(string program, string words, out string printed)
+        {
+            var start = new ProcessStartInfo
+            {
+                FileName = Path.DirectorySeparatorChar == '\\' ? program : "mono",
+                Arguments = (Path.DirectorySeparatorChar == '\\' ? "" : "\"" + program + "\" ") + "child " + words,
+                UseShellExecute = false,
+                RedirectStandardOutput = true,
+                RedirectStandardError = true
+            };
+            start.EnvironmentVariables["LD_LIBRARY_PATH"] = "";
+            start.EnvironmentVariables["MONO_CRASH_NOFILE"] = "1";
+            using (var child = Process.Start(start))
+            {
+                var errors = child.StandardError.Collect();
+                var output = child.StandardOutput.ReadToEnd();
+                child.WaitForExit();
+                printed = output + errors();
+                return child.ExitCode;
+            }
+        }
+
+        private static Func<string> Collect(this StreamReader reader)
+        {
+            var text = "";
+            var thread = new Thread(() => text = reader.ReadToEnd()) { IsBackground = true };
+            thread.Start();
+            return () =>
+            {
+                thread.Join();
+                return text;
+            };
+        }
+
+        private static string Child(string words, int expected)
+        {
+            string printed;
+            var code = Run(Assembly.GetExecutingAssembly().Location, words, out printed);
+            Expect.True(code == expected, words + " ended with " + code + ": " + printed);
+            return printed;
+        }
+
+        // [NET-19] [NET-20] [NET-21] [NET-22] [NET-23] [HARD-615] [HARD-616] [HARD-617] [HARD-618] [HARD-631]
+        [Test]
+        public static void InitClaimsTheProcess()
+        {
+            Child("init", 0);
+        }
+
+        // [NET-34] [HARD-627] An exception in a callback is notified at level Assert with type, message and stack; the process
+        // ends by FailFast.
+        [Test]
+        public static void ExceptionsEndTheProcess()
+        {
+            string printed;
+            var code = Run(Assembly.GetExecutingAssembly().Location, "throw", out printed);
+            Expect.True(code != 0 && code != 1, "FailFast ends with " + code);
+            Expect.True(printed.Contains("notified Assert Exception in ExecuteReplicatedRequest: System.FormatException: on purpose"), printed);
+            Expect.True(printed.Contains("at ManagedRSLib.Tests.TestMachine.ExecuteReplicatedRequest"), "no stack: " + printed);
+        }
+
+        // [HARD-626] A cookie that comes back twice, or was never given, takes the fatal path.
+        [Test]
+        public static void UnknownCookiesAreFatal()
+        {
+            var handle = Interop.Cookie.Give(new object());
+            new Interop.Cookie(handle).Dispose();
+            var error = false;
+            try
+            {
+                new Interop.Cookie(handle);
+            }
+            catch (InvalidOperationException)
+            {
+                error = true;
+            }
+            Expect.True(error, "a cookie came back twice");
+            Expect.True(new Interop.Cookie(IntPtr.Zero).Value == null, "a null cookie");
+        }
+
+        // [NET-39] Init, use and Unload in one AppDomain after the other.
+        [Test]
+        public static void AppDomainsFollowEachOther()
+        {
+            Child("domains", 0);
+        }
+
+        // [NET-25] Relinquishing ends the process with 0; a switch keeps it.
+        [Test]
+        public static void AnEndingMachineAsksFirst()
+        {
+            Child("relinquish", 0);
+        }
+
+        // [NET-1] A native library that is missing, or has another interface, is named.
+        [Test]
+        public static void ALibraryThatDoesNotFitIsRefused()
+        {
+            var directory = TestMachine.NewDirectory();
+            var here = Path.GetDirectoryName(Assembly.GetExecutingAssembly().Location);
+            foreach (var name in new[] { "ManagedRSLib.dll", "ManagedRSLib.Tests.exe" })
+            {
+                File.Copy(Path.Combine(here, name), Path.Combine(directory, name));
+            }
+            string printed;
+            var program = Path.Combine(directory, "ManagedRSLib.Tests.exe");
+            Expect.Same(7, Run(program, "library", out printed), "exit code: " + printed);
+            Expect.True(printed.Contains("neither beside ManagedRSLib.dll"), printed);
+
+            var packaged = Path.Combine(directory, Path.Combine("runtimes", Path.Combine("linux-x64", "native")));
+            Directory.CreateDirectory(packaged);
+            if (Path.DirectorySeparatorChar == '/')
+            {
+                File.Copy(Path.Combine(here, "librsl.so"), Path.Combine(packaged, "librsl.so"));
+                Expect.Same(0, Run(program, "library", out printed), "from runtimes/: " + printed);
+            }
+
+            var error = Expect.Throws<DllNotFoundException>(() => Interop.NativeLibrary.Compare(2u << 16), "interface 2.0");
+            Expect.True(error.Message.Contains("interface 2.0"), error.Message);
+            Expect.Throws<DllNotFoundException>(() => Interop.NativeLibrary.Compare(9), "interface 0.9");
+            Interop.NativeLibrary.Compare((uint)Interop.Abi.RSL_ABI_MAJOR << 16 | 99);
+        }
+    }
+
+    /// <summary>What the children do.</summary>
+    internal static class Children
+    {
+        public static int Run(string[] words)
+        {
+            switch (words[0])
+            {
+                case "init": Init(); return 0;
+                case "throw": return Throw();
+                case "domains": Domains(); return 0;
+                case "relinquish": Relinquish(); return 0;
+                case "library": return Library();
+                default: throw new AssertionException(words[0]);
+            }
+        }
+
+        private static void Init()
+        {
+            var notes = new List<string>();
+            ManagedRSLStateMachine.NotificationsCallback = (level, log, title, message) =>
+            {
+                lock (notes)
+                {
+                    notes.Add(level + " " + log + " " + title + " " + (message ?? "null"));
+                }
+            };
+            var tls = Expect.Throws<InvalidOperationException>(() => ManagedRSLStateMachine.Init(null, "no thumbprint", null, false, true, true), "bad thumbprints");
+            Expect.Same("Couldn't set up thumbprints", tls.Message, "its message");
+            var subject = Expect.Throws<InvalidOperationException>(() => ManagedRSLStateMachine.Init(null, null, null, "a", null, null, null, false, false, true, true), "bad subjects");
+            Expect.Same("Couldn't set up subjects", subject.Message, "its message");
+            Expect.Same("Couldn't set up thumbprints", Expect.Throws<InvalidOperationException>(() => ManagedRSLStateMachine.ReplaceThumbprints("x", null, true, true), "thumbprints").Message, "its message");
+            Expect.Same("Couldn't set up subjects", Expect.Throws<InvalidOperationException>(() => ManagedRSLStateMachine.ReplaceSubjects("x", null, null, null, true), "subjects").Message, "its message");
+            Expect.Throws<InvalidOperationException>(() => ManagedRSLStateMachine.ReplaceThumbprintsAndSubjects("x", null, null, null, null, null, false, true, true), "both");
+
+            // Refused settings leave no claim, but no machine starts in plaintext either.
+            using (var machine = new TestMachine())
+            {
+                Expect.True(!machine.Start(), "a machine started although TLS was asked for");
+            }
+            ManagedRSLStateMachine.ReplaceThumbprintsAndSubjects(null, "", null, null, null, null, false, true, true);
+
+            ManagedRSLStateMachine.Init("", "", null, false, true, true, false);
+            Expect.True(notes.Any(note => note.StartsWith("Warning") && note.Contains("listenOnAllIPs is false")), "no warning: " + string.Join("; ", notes.ToArray()));
+            var second = Expect.Throws<InvalidOperationException>(() => ManagedRSLStateMachine.Init(null), "a second Init");
+            Expect.Same("Another AppDomain has initialized RSL already", second.Message, "its message");
+            var started = new TestMachine().Lead();
+            ManagedRSLStateMachine.Unload();
+            Expect.True(started.Events.Last().StartsWith("shut down"), "Unload unloads every machine");
+            ManagedRSLStateMachine.Unload();
+
+            ManagedRSLExtensions.HonorListenOnAllIPs = true;
+            notes.Clear();
+            var logs = TestMachine.NewDirectory();
+            ManagedRSLStateMachine.Init(logs, null, null, false, true, true);
+            Expect.Same(0, notes.Count, "warnings with the switch");
+            using (var machine = new TestMachine())
+            {
+                var config = TestMachine.Config(machine.Dir);
+                config.ElectionDelaySec = 0;
+                Expect.True(!machine.Initialize(config, new[] { machine.Node }, machine.Node, TestMachine.Newest, false), "a bad configuration");
+                Expect.True(notes.Contains("Error RSLLib Could not load config null"), string.Join("; ", notes.ToArray()));
+                ManagedRSLStateMachine.NotificationsCallback = null;
+                Expect.True(!machine.Initialize(config, new[] { machine.Node }, machine.Node, TestMachine.Newest, false), "the same, unheard");
+            }
+            Expect.True(Directory.GetFiles(Path.Combine(logs, "Logs"), "*.log").Length > 0, "no log file");
+            ManagedRSLStateMachine.Unload();
+            ManagedRSLStateMachine.Init(null, true);
+            ManagedRSLStateMachine.Unload();
+            Expect.Throws<Exception>(() => ManagedRSLStateMachine.Init("/dev/null"), "a log path that cannot be");
+            ManagedRSLStateMachine.Init(null, null, null, null, null, null, null, false, false, true, true, true);
+            ManagedRSLStateMachine.Unload();
+        }
+
+        private static int Throw()
+        {
+            ManagedRSLStateMachine.NotificationsCallback = (level, log, title, message) => Console.WriteLine("notified " + level + " " + title);
+            ManagedRSLStateMachine.Init(null);
+            var machine = new TestMachine().Lead();
+            machine.OnExecute = (request, cookie) => { throw new FormatException("on purpose"); };
+            machine.ReplicateRequest(new byte[] { 1 }, null);
+            Thread.Sleep(20000);
+            return 0;
+        }
+
+        private static void Domains()
+        {
+            for (var round = 0; round < 3; round++)
+            {
+                var domain = AppDomain.CreateDomain("round " + round, null, AppDomain.CurrentDomain.SetupInformation);
+                domain.DoCallBack(InDomain);
+                AppDomain.Unload(domain);
+            }
+        }
+
+        private static void InDomain()
+        {
+            var other = AppDomain.CreateDomain("other", null, AppDomain.CurrentDomain.SetupInformation);
+            ManagedRSLStateMachine.Init(null);
+            other.DoCallBack(IsClaimed);
+            var machine = new TestMachine().Lead();
+            machine.Execute(new byte[] { 1 }, new object());
+            ManagedRSLStateMachine.Unload();
+            AppDomain.Unload(other);
+        }
+
+        private static void IsClaimed()
+        {
+            Expect.Throws<InvalidOperationException>(() => ManagedRSLStateMachine.Init(null), "Init in another AppDomain");
+        }
+
+        // A set of two, and the primary relinquishes to the other one.
+        private static void Relinquish()
+        {
+            var first = new TestMachine();
+            var second = new TestMachine();
+            second.Node.MemberId = "two";
+            var nodes = new[] { first.Node, second.Node };
+            foreach (var machine in new[] { first, second })
+            {
+                Expect.True(machine.Initialize(TestMachine.Config(machine.Dir), nodes, machine.Node, TestMachine.Newest, false), "start");
+            }
+            Expect.Soon(() => first.IsRecovered || second.IsRecovered, "a primary");
+            var leader = first.IsRecovered ? first : second;
+            var follower = first.IsRecovered ? second : first;
+            leader.Execute(new byte[] { 1 }, new object());
+            Expect.Soon(() => follower.Executed.Count == 1, "execution on the other");
+            Expect.True(follower.Executed[0] == null, "a cookie of another machine");
+            var asked = -1;
+            ManagedRSLExtensions.EndingProcess = code =>
+            {
+                asked = code;
+                return false;
+            };
+            leader.RelinquishPrimaryStatus();
+            Expect.Soon(() => asked == 0, "asked before the process ends");
+            Expect.Soon(() => leader.ReplicateRequest(new byte[] { 2 }, null) == RSLResponse.RSLShuttingDown, "a machine that has ended");
+            leader.UnloadThisOne();
+            StartAgain(leader);
+            ManagedRSLStateMachine.Unload();
+            leader.Dispose();
+            follower.Dispose();
+        }
+
+        private static void StartAgain(TestMachine machine)
+        {
+            Expect.True(machine.Initialize(TestMachine.Config(machine.Dir), machine.Node, TestMachine.Newest, false), "a start after the end");
+        }
+
+        private static int Library()
+        {
+            try
+            {
+                new ManagedRSLConfigParam();
+                return 0;
+            }
+            catch (DllNotFoundException error)
+            {
+                Console.WriteLine(error.Message);
+                return 7;
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+// A machine for tests, alone in its set, with a directory and ports of its own.
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Net;
+using System.Net.Sockets;
+using System.Threading;
+
+namespace ManagedRSLib.Tests
+{
+    internal class TestMachine : ManagedRSLStateMachine
+    {
+        public const ManagedRSLProtocolVersion Newest = ManagedRSLProtocolVersion.ManagedRSLProtocolVersion_6;
+
+        public readonly List<object> Executed = new List<object>();
+        public readonly List<byte[]> Requests = new List<byte[]>();
+        public readonly List<string> Events = new List<string>();
+        public readonly string Dir;
+        public readonly ManagedRSLNode Node;
+        public volatile bool IsRecovered;
+        public byte[] State = new byte[0];
+        public Func<ManagedRSLCheckpointStream, bool> OnLoad;
+        public Action<ManagedRSLCheckpointStream> OnSave;
+        public Action<byte[], object> OnExecute;
+        public byte[] Cookie;
+        public volatile string Saved;
+
+        public TestMachine()
+            : this(NewDirectory(), NewNode())
+        {
+        }
+
+        public TestMachine(string dir, ManagedRSLNode node)
+        {
+            Dir = dir;
+            Node = node;
+        }
+
+        public static string NewDirectory()
+        {
+            var path = Path.Combine(Path.GetTempPath(), "managed-rsl-" + Guid.NewGuid().ToString("N"));
+            Directory.CreateDirectory(path);
+            AppDomain.CurrentDomain.ProcessExit += (sender, arguments) => Remove(path);
+            return path;
+        }
+
+        public static ManagedRSLNode NewNode()
+        {
+            // Two neighbours: the learn port is the next one.
+            for (var attempt = 0; attempt < 100; attempt++)
+            {
+                var first = new TcpListener(IPAddress.Loopback, 0);
+                first.Start();
+                var port = ((IPEndPoint)first.LocalEndpoint).Port;
+                try
+                {
+                    var second = new TcpListener(IPAddress.Loopback, port + 1);
+                    second.Start();
+                    second.Stop();
+                    return new ManagedRSLNode { MemberId = "one", Ip = IPAddress.Loopback, RslPort = (ushort)port };
+                }
+                catch (SocketException)
+                {
+                    // Taken: another pair.
+                }
+                finally
+                {
+                    first.Stop();
+                }
+            }
+            throw new AssertionException("no two free ports");
+        }
+
+        public static ManagedRSLConfigParam Config(string dir)
+        {
+            return new ManagedRSLConfigParam
+            {
+                WorkingDir = dir,
+                ElectionDelaySec = 1,
+                MaxElectionRandomizeSec = 0,
+                HeartBeatIntervalSec = 1,
+                NewLeaderGracePeriodSec = 1,
+                NumReaderThreads = 2,
+                MaxCheckpointIntervalSec = 0
+            };
+        }
+
+        /// <summary>Starts as the sole member.</summary>
+        public bool Start()
+        {
+            return Initialize(Config(Dir), new[] { Node }, Node, Newest, false);
+        }
+
+        /// <summary>Starts and waits until it is primary.</summary>
+        public TestMachine Lead()
+        {
+            IsRecovered = false;
+            Expect.True(Start(), "the machine does not start");
+            Expect.Soon(() => IsRecovered, "primary");
+            return this;
+        }
+
+        /// <summary>Executes a request and waits for it.</summary>
+        public void Execute(byte[] request, object cookie)
+        {
+            Expect.Same(RSLResponse.RSLSuccess, ReplicateRequest(request, cookie), "the request");
+            Expect.Soon(() => Count(Executed, cookie) == 1, "execution");
+        }
+
+        /// <summary>Takes a checkpoint; its file.</summary>
+        public string Checkpoint()
+        {
+            Saved = null;
+            Execute(new[] { (byte)'S' }, new object());
+            Expect.Soon(() => Saved != null, "checkpoint");
+            return Saved;
+        }
+
+        public static int Count<T>(List<T> list, T wanted)
+        {
+            lock (list)
+            {
+                return list.FindAll(item => ReferenceEquals(item, wanted) || Equals(item, wanted)).Count;
+            }
+        }
+
+        public void Note(string text)
+        {
+            lock (Events)
+            {
+                Events.Add(text);
+            }
+        }
+
+        public override bool LoadState(ManagedRSLCheckpointStream reader)
+        {
+            Note(reader == null ? "load null" : "load");
+            return OnLoad == null || OnLoad(reader);
+        }
+
+        public override void ExecuteReplicatedRequest(byte[] request, object cookie, ref bool saveState)
+        {
+            Expect.True(!saveState, "saveState is true on entry");
+            saveState = request[0] == 'S';
+            if (OnExecute != null)
+            {
+                OnExecute(request, cookie);
+            }
+            lock (Executed)
+            {
+                Requests.Add(request);
+                Executed.Add(cookie);
+            }
+        }
+
+        public override void ExecuteFastReadRequest(byte[] request, object cookie)
+        {
+            lock (Executed)
+            {
+                Requests.Add(request);
+                Executed.Add(cookie);
+            }
+        }
+
+        public override void AbortRequest(RSLResponse status, object cookie)
+        {
+            Note("abort " + status + " " + (cookie ?? "null"));
+        }
+
+        public override void SaveState(ManagedRSLCheckpointStream writer)
+        {
+            if (OnSave != null)
+            {
+                OnSave(writer);
+                return;
+            }
+            writer.Write(State, 0, State.Length);
+        }
+
+        public override void StateSaved(ulong seqNo, string fileName)
+        {
+            Saved = fileName;
+        }
+
+        public override void StateCopied(ulong seqNo, string fileName, object cookie)
+        {
+            Note("copied " + seqNo + " '" + fileName + "' " + (cookie ?? "null"));
+        }
+
+        public override void NotifyStatus(bool isPrimary)
+        {
+            Note("status " + isPrimary);
+        }
+
+        public override void NotifyPrimaryRecovered()
+        {
+            IsRecovered = true;
+        }
+
+        public override void NotifyConfigurationChanged(object cookie)
+        {
+            Note("configuration " + (cookie ?? "null"));
+        }
+
+        public override void AbortChangeConfiguration(RSLResponse status, object cookie)
+        {
+            Note("abort configuration " + status + " " + (cookie ?? "null"));
+        }
+
+        public override bool CanBecomePrimary(ref byte[] data)
+        {
+            Expect.True(data == null, "data is not null on entry");
+            data = Cookie;
+            return true;
+        }
+
+        public override bool AcceptMessageFromReplica(ManagedRSLNode node, byte[] data)
+        {
+            return true;
+        }
+
+        public override void ShutDown(RSLResponse status)
+        {
+            Note("shut down " + status);
+        }
+
+        private static void Remove(string path)
+        {
+            try
+            {
+                Directory.Delete(path, true);
+            }
+            catch (IOException)
+            {
+                // Left to the system.
+            }
+        }
+    }
+}
