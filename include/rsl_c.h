@@ -657,6 +657,26 @@ void rsl_unload_all(void);
 // callback it ends the process as rsl_fatal does. NULL is allowed.
 void rsl_machine_destroy(struct rsl_machine *machine);
 
+// Executes the history in a directory, as far as its logs prove it, up to decree max_seq: without ports, threads or
+// writing. Its callbacks run on this thread: load_state, execution without cookies, notify_configuration_changed.
+// rsl_machine_current_sequence and rsl_machine_get_configuration say afterwards where it ended; nothing runs then. With
+// max_seq 0 nothing is done. Not inside a callback.
+//
+// RSL_E_STATE when the machine runs, RSL_E_REENTRANT, RSL_E_CORRUPT when the files do not allow it.
+rsl_status rsl_machine_replay(struct rsl_machine *machine,
+                              const char *directory,
+                              uint64_t max_seq);
+
+// As rsl_machine_replay; then the state is written to the directory checkpoint_dir as the checkpoint of decree
+// checkpoint_seq, whatever it is the state of.
+//
+// RSL_E_ARGUMENT when checkpoint_seq is 0 or checkpoint_dir is the directory itself, RSL_E_IO when it cannot be written.
+rsl_status rsl_machine_replay_to_checkpoint(struct rsl_machine *machine,
+                                            const char *directory,
+                                            uint64_t max_seq,
+                                            uint64_t checkpoint_seq,
+                                            const char *checkpoint_dir);
+
 // 1 while the machine runs: from the end of a successful rsl_machine_initialize until it has ended. 0 once the library
 // ends the process.
 int32_t rsl_machine_is_running(const struct rsl_machine *machine);

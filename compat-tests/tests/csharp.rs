@@ -7,8 +7,9 @@ fn the_csharp_declarations_are_up_to_date() {
     let committed = std::fs::read_to_string(compat_tests::csharp::path()).unwrap();
     let generated = compat_tests::csharp::generate(&header).unwrap();
     assert!(committed == generated, "NativeMethods.g.cs is not what `cargo xtask header` writes");
+    let declarations = generated.replace("private const string Library", "");
     for marshalled in ["string", "bool ", "MarshalAs", "ref "] {
-        assert!(!generated.contains(marshalled), "{marshalled} needs marshalling");
+        assert!(!declarations.contains(marshalled), "{marshalled} needs marshalling");
     }
     for function in ["rsl_machine_create", "rsl_writer_free", "rsl_checksum"] {
         assert!(generated.contains(&format!(" {function}(")), "{function} is missing");

@@ -1,6 +1,7 @@
 // A checkpoint as a stream: read in LoadState, written in SaveState, or over files.
 using System;
 using System.IO;
+using System.Runtime.CompilerServices;
 using ManagedRSLib.Interop;
 
 namespace ManagedRSLib
@@ -70,11 +71,7 @@ namespace ManagedRSLib
                 throw new ArgumentException("Can not open given file", "fileName");
             }
             NativeLibrary.Load();
-            uint result;
-            fixed (byte* path = Utf8.Bytes(fileName))
-            {
-                result = NativeMethods.rsl_reader_open(path, out this.reader);
-            }
+            var result = Open(fileName, out this.reader);
             if (result != Abi.RSL_WIN32_OK)
             {
                 this.reader.Dispose();
@@ -311,6 +308,15 @@ namespace ManagedRSLib
                 {
                     throw Status.Win32(result, "The checkpoint cannot be completed");
                 }
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static uint Open(string fileName, out ReaderHandle opened)
+        {
+            fixed (byte* path = Utf8.Bytes(fileName))
+            {
+                return NativeMethods.rsl_reader_open(path, out opened);
             }
         }
 

@@ -1,5 +1,6 @@
 // The configuration of a machine.
 using System;
+using System.Runtime.CompilerServices;
 using ManagedRSLib.Interop;
 
 namespace ManagedRSLib
@@ -21,9 +22,7 @@ namespace ManagedRSLib
         public ManagedRSLConfigParam()
         {
             NativeLibrary.Load();
-            var defaults = new rsl_config { struct_size = (uint)sizeof(rsl_config) };
-            Status.Check(NativeMethods.rsl_config_defaults(&defaults));
-            values = defaults;
+            values = Defaults();
         }
 
         /// <summary>Releases nothing: a configuration is managed memory.</summary>
@@ -308,6 +307,14 @@ namespace ManagedRSLib
         {
             directory = Utf8.Bytes(WorkingDir);
             return values;
+        }
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static rsl_config Defaults()
+        {
+            var defaults = new rsl_config { struct_size = (uint)sizeof(rsl_config) };
+            Status.Check(NativeMethods.rsl_config_defaults(&defaults));
+            return defaults;
         }
 
         private ref rsl_config Set()

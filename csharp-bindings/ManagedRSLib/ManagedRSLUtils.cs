@@ -1,5 +1,6 @@
 // Helpers of the managed API that need no machine.
 using System;
+using System.Runtime.CompilerServices;
 using ManagedRSLib.Interop;
 
 namespace ManagedRSLib
@@ -16,6 +17,12 @@ namespace ManagedRSLib
                 throw new ArgumentNullException("blob");
             }
             NativeLibrary.Load();
+            return Checksum(blob);
+        }
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static ulong Checksum(byte[] blob)
+        {
             byte none;
             fixed (byte* bytes = blob)
             {

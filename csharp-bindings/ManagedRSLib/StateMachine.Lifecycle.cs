@@ -1,6 +1,7 @@
 // The life of a machine: created with Initialize, ended with UnloadThisOne, possibly more than once.
 using System;
 using System.Collections.Generic;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Threading;
 using ManagedRSLib.Interop;
@@ -99,6 +100,37 @@ namespace ManagedRSLib
         }
 
         /// <summary>
+        /// Executes the history in a directory up to decree <paramref name="maxSeqNo"/>, as far as its logs prove it: without
+        /// ports, threads or writing. Callbacks run on this thread; GetCurrentSequenceNumber says where it ended.
+        /// </summary>
+        /// <returns>False when the files do not allow it, or the machine runs.</returns>
+        /// <exception cref="ArgumentException">The directory is null or empty.</exception>
+        /// <exception cref="Exception">What LoadState threw.</exception>
+        public bool Replay(string directory, ulong maxSeqNo)
+        {
+            if (string.IsNullOrEmpty(directory))
+            {
+                throw new ArgumentException("A directory is needed", "directory");
+            }
+            CheckMayStart();
+            lock (lifeGate)
+            {
+                if (native == null)
+                {
+                    native = Create();
+                }
+                var machine = native;
+                return Run(machine, () =>
+                {
+                    fixed (byte* path = Utf8.Bytes(directory))
+                    {
+                        return NativeMethods.rsl_machine_replay(machine, path, maxSeqNo);
+                    }
+                });
+            }
+        }
+
+        /// <summary>
         /// Ends the machine: chosen decrees finish, what waits is aborted, ShutDown is called, threads end and ports close.
         /// Waits for all that, except inside a callback, where it only begins. Initialize may follow.
         /// </summary>
@@ -151,14 +183,7 @@ namespace ManagedRSLib
             {
                 throw new ArgumentNullException(cfg == null ? "cfg" : "selfNode");
             }
-            if (disposed)
-            {
-                throw new ObjectDisposedException(GetType().Name);
-            }
-            if (Thunks.InsideCallback)
-            {
-                throw new InvalidOperationException("A machine cannot be initialised inside a callback");
-            }
+            CheckMayStart();
             lock (lifeGate)
             {
                 if (native == null)
@@ -177,8 +202,46 @@ namespace ManagedRSLib
         {
             byte[] directory;
             var config = cfg.Copy(out directory);
-            rsl_node self;
-            selfNode.Fill(&self);
+            // An array, because a lambda cannot take the address of a variable that it shares.
+            var self = new rsl_node[1];
+            fixed (rsl_node* node = self)
+            {
+                selfNode.Fill(node);
+            }
+            return Run(machine, () =>
+            {
+                fixed (byte* path = directory)
+                fixed (rsl_node* node = self)
+                {
+                    var settings = config;
+                    settings.working_dir = (IntPtr)path;
+                    var spawn = Thunks.Spawn(machine);
+                    rsl_config* c = &settings;
+                    rsl_node* n = node;
+                    rsl_spawn* t = &spawn;
+                    ManagedRSLMemberSet.WithView start = view =>
+                        NativeMethods.rsl_machine_initialize(machine, c, view, n, (int)version, serialize ? 1 : 0, t, 1);
+                    return members == null ? start(null) : members.Lend(start);
+                }
+            });
+        }
+
+        private void CheckMayStart()
+        {
+            NativeLibrary.Load();
+            if (disposed)
+            {
+                throw new ObjectDisposedException(GetType().Name);
+            }
+            if (Thunks.InsideCallback)
+            {
+                throw new InvalidOperationException("A machine cannot be initialised inside a callback");
+            }
+        }
+
+        /// <summary>Runs what restores the state on this thread; what LoadState throws goes to the caller.</summary>
+        private bool Run(MachineHandle machine, Func<int> restore)
+        {
             loadFailure = null;
             initializing = Thread.CurrentThread;
             initialized = true;
@@ -189,18 +252,7 @@ namespace ManagedRSLib
             var status = Abi.RSL_E_STATE;
             try
             {
-                fixed (byte* path = directory)
-                {
-                    config.working_dir = (IntPtr)path;
-                    var spawn = Thunks.Spawn(machine);
-                    // A lambda cannot take the address of a variable.
-                    rsl_config* c = &config;
-                    rsl_node* n = &self;
-                    rsl_spawn* t = &spawn;
-                    ManagedRSLMemberSet.WithView start = view =>
-                        NativeMethods.rsl_machine_initialize(machine, c, view, n, (int)version, serialize ? 1 : 0, t, 1);
-                    status = members == null ? start(null) : members.Lend(start);
-                }
+                status = restore();
             }
             finally
             {
@@ -214,7 +266,7 @@ namespace ManagedRSLib
             var failure = loadFailure;
             if (failure != null)
             {
-                // A first start goes on without a state [api.md HARD-573]; nothing but the exception may come of it here.
+                // A first start goes on without a state [HARD-573]; nothing but the exception may come of it here.
                 UnloadNative(machine);
                 loadFailure = null;
                 throw failure;
@@ -222,9 +274,9 @@ namespace ManagedRSLib
             return status == Abi.RSL_OK;
         }
 
+        [MethodImpl(MethodImplOptions.NoInlining)]
         private MachineHandle Create()
         {
-            NativeLibrary.Load();
             Thunks.InstallExitPolicy();
             // Weak: the list of running machines is what keeps one alive.
             var context = GCHandle.Alloc(this, GCHandleType.WeakTrackResurrection);

@@ -1,6 +1,7 @@
 // The process-wide part of the state machine: starting and ending the library, TLS, notifications.
 using System;
 using System.Collections.Generic;
+using System.Runtime.CompilerServices;
 using System.Threading;
 using ManagedRSLib.Interop;
 
@@ -80,6 +81,12 @@ namespace ManagedRSLib
         public static void ReplaceThumbprints(string thumbPrintA, string thumbPrintB, bool validateCAChain, bool checkCertificateRevocation)
         {
             NativeLibrary.Load();
+            SetThumbprints(thumbPrintA, thumbPrintB, validateCAChain, checkCertificateRevocation);
+        }
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static void SetThumbprints(string thumbPrintA, string thumbPrintB, bool validateCAChain, bool checkCertificateRevocation)
+        {
             fixed (byte* a = Utf8.Bytes(NullIfEmpty(thumbPrintA)), b = Utf8.Bytes(NullIfEmpty(thumbPrintB)))
             {
                 var result = NativeMethods.rsl_tls_set_thumbprints(a, b, validateCAChain ? 1 : 0, checkCertificateRevocation ? 1 : 0);
@@ -95,6 +102,12 @@ namespace ManagedRSLib
         public static void ReplaceSubjects(string subjectA, string thumbPrintsParentA, string subjectB, string thumbPrintsParentB, bool considerIdentitiesWhitelist)
         {
             NativeLibrary.Load();
+            SetSubjects(subjectA, thumbPrintsParentA, subjectB, thumbPrintsParentB, considerIdentitiesWhitelist);
+        }
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static void SetSubjects(string subjectA, string thumbPrintsParentA, string subjectB, string thumbPrintsParentB, bool considerIdentitiesWhitelist)
+        {
             fixed (byte* a = Utf8.Bytes(subjectA), parentsA = Utf8.Bytes(thumbPrintsParentA), b = Utf8.Bytes(subjectB), parentsB = Utf8.Bytes(thumbPrintsParentB))
             {
                 var result = NativeMethods.rsl_tls_set_subjects(a, parentsA, b, parentsB, considerIdentitiesWhitelist ? 1 : 0);
@@ -120,6 +133,12 @@ namespace ManagedRSLib
         public static void Unload()
         {
             NativeLibrary.Load();
+            UnloadAll();
+        }
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static void UnloadAll()
+        {
             foreach (var machine in RunningMachines())
             {
                 machine.UnloadThisOne();
@@ -135,6 +154,12 @@ namespace ManagedRSLib
         private static void Start(string logPath, string thumbPrintA, string thumbPrintB, string subjectA, string parentsA, string subjectB, string parentsB, bool whitelist, bool listenOnAllIPs, bool validate, bool revocation, bool minidump)
         {
             NativeLibrary.Load();
+            StartLoaded(logPath, thumbPrintA, thumbPrintB, subjectA, parentsA, subjectB, parentsB, whitelist, listenOnAllIPs, validate, revocation, minidump);
+        }
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static void StartLoaded(string logPath, string thumbPrintA, string thumbPrintB, string subjectA, string parentsA, string subjectB, string parentsB, bool whitelist, bool listenOnAllIPs, bool validate, bool revocation, bool minidump)
+        {
             lock (ProcessGate)
             {
                 // Before TLS is touched, so that a refused call changes nothing.

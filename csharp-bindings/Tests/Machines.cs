@@ -267,7 +267,7 @@ namespace ManagedRSLib.Tests
             }
         }
 
-        // [NET-12] [NET-37] Queries and settings of a running machine; with the global flag, messages are not asked about.
+        // [NET-12] Queries and settings of a running machine.
         [Test]
         public static void QueriesAndSettings()
         {
@@ -301,6 +301,41 @@ namespace ManagedRSLib.Tests
                 machine.AllowSaveState(true);
                 Expect.True(machine.Checkpoint().EndsWith(".codex"), "a checkpoint");
                 Expect.True(machine.GetLogFiles().Length > 0, "log files");
+            }
+        }
+
+        // [NET-37] With the global flag nobody is asked about messages, and the flag decides.
+        [Test]
+        public static void TheGlobalFlagAcceptsWithoutAsking()
+        {
+            foreach (var global in new[] { false, true })
+            {
+                using (var first = new TestMachine())
+                using (var second = new TestMachine())
+                {
+                    second.Node.MemberId = "two";
+                    var nodes = new[] { first.Node, second.Node };
+                    foreach (var machine in new[] { first, second })
+                    {
+                        var config = TestMachine.Config(machine.Dir);
+                        config.UseGlobalAcceptMessagesFlag = global;
+                        Expect.True(machine.Initialize(config, nodes, machine.Node, TestMachine.Newest, false), "start");
+                        machine.SetAcceptMessages(true);
+                    }
+                    Expect.Soon(() => first.IsRecovered || second.IsRecovered, "a primary");
+                    var leader = first.IsRecovered ? first : second;
+                    var follower = first.IsRecovered ? second : first;
+                    leader.Execute(Request, new object());
+                    Expect.Soon(() => follower.Executed.Count == 1, "execution on the other");
+                    Expect.True(global ? first.Asked + second.Asked == 0 : follower.Asked > 0, "asked " + first.Asked + ", " + second.Asked);
+                    if (global)
+                    {
+                        follower.SetAcceptMessages(false);
+                        leader.ReplicateRequest(Request, "refused");
+                        Thread.Sleep(1500);
+                        Expect.Same(0, TestMachine.Count(leader.Executed, (object)"refused"), "chosen although nobody accepts");
+                    }
+                }
             }
         }
 

@@ -54,7 +54,8 @@ namespace ManagedRSLib.Tests
             return printed;
         }
 
-        // [NET-19] [NET-20] [NET-21] [NET-22] [NET-23] [HARD-615] [HARD-616] [HARD-617] [HARD-618] [HARD-631]
+        // [NET-19] [NET-20] [NET-21] [NET-22] [NET-23] [HARD-615] [HARD-616] [HARD-617] [HARD-618]
+        // Every form of Init and Replace, refused and accepted; the claim; notifications.
         [Test]
         public static void InitClaimsTheProcess()
         {
@@ -92,7 +93,7 @@ namespace ManagedRSLib.Tests
             Expect.True(new Interop.Cookie(IntPtr.Zero).Value == null, "a null cookie");
         }
 
-        // [NET-39] Init, use and Unload in one AppDomain after the other.
+        // [NET-39] [HARD-631] Init, use and Unload in one AppDomain after the other; notifications come to the one that asked.
         [Test]
         public static void AppDomainsFollowEachOther()
         {
@@ -233,8 +234,13 @@ namespace ManagedRSLib.Tests
         private static void InDomain()
         {
             var other = AppDomain.CreateDomain("other", null, AppDomain.CurrentDomain.SetupInformation);
+            var notes = 0;
+            ManagedRSLStateMachine.NotificationsCallback = (level, log, title, message) => notes++;
             ManagedRSLStateMachine.Init(null);
             other.DoCallBack(IsClaimed);
+            var refused = new TestMachine();
+            Expect.True(!refused.Initialize(new ManagedRSLConfigParam { MaxLogs = 0 }, refused.Node, TestMachine.Newest, false), "a bad configuration");
+            Expect.Same(1, notes, "notifications");
             var machine = new TestMachine().Lead();
             machine.Execute(new byte[] { 1 }, new object());
             ManagedRSLStateMachine.Unload();
@@ -273,15 +279,15 @@ namespace ManagedRSLib.Tests
             Expect.Soon(() => asked == 0, "asked before the process ends");
             Expect.Soon(() => leader.ReplicateRequest(new byte[] { 2 }, null) == RSLResponse.RSLShuttingDown, "a machine that has ended");
             leader.UnloadThisOne();
-            StartAgain(leader);
+            StartAgain(leader, nodes);
             ManagedRSLStateMachine.Unload();
             leader.Dispose();
             follower.Dispose();
         }
 
-        private static void StartAgain(TestMachine machine)
+        private static void StartAgain(TestMachine machine, ManagedRSLNode[] nodes)
         {
-            Expect.True(machine.Initialize(TestMachine.Config(machine.Dir), machine.Node, TestMachine.Newest, false), "a start after the end");
+            Expect.True(machine.Initialize(TestMachine.Config(machine.Dir), nodes, machine.Node, TestMachine.Newest, false), "a start after the end");
         }
 
         private static int Library()

@@ -14,10 +14,10 @@ namespace ManagedRSLib.Tests
         // Additions to legacy types (decision 16, NET-8); other additions are types of their own.
         private static readonly string[] Added =
         {
-            "RSLResponse.RSLQueueFull = 100",
-            "uint ManagedRSLConfigParam.MaxCheckpointSizeGB", "uint ManagedRSLConfigParam.MinCheckpointSpaceFileCount",
-            "uint ManagedRSLConfigParam.MaxMessageAlertSizeMB", "bool ManagedRSLConfigParam.AddMemberIdToWorkingDir",
-            "bool ManagedRSLConfigParam.CancelDiskIo"
+            "RSLResponse.RSLQueueFull = 100", "MaxCheckpointSizeGB", "MinCheckpointSpaceFileCount", "MaxMessageAlertSizeMB",
+            "AddMemberIdToWorkingDir", "CancelDiskIo",
+            // An override that Close needs.
+            "protected virtual ManagedRSLCheckpointStream.Dispose(bool disposing)"
         };
 
         // [NET-1] [NET-2] [NET-4] [NET-5] [NET-12] [NET-33] Names, parameter names and modes, types, accessibility,
@@ -111,9 +111,11 @@ namespace ManagedRSLib.Tests
         private static string Describe(MethodBase method)
         {
             var result = method as MethodInfo;
-            var words = new List<string> { result == null ? "" : Name(result.ReturnType), method.IsFamily ? "protected" : "public" };
-            words.Add(method.IsStatic ? "static" : "");
-            words.Add(method.IsAbstract ? "abstract" : method.IsVirtual && !method.IsFinal ? "virtual" : "");
+            var words = new List<string> { result == null ? "new" : Name(result.ReturnType), method.IsFamily ? "protected" : "public" };
+            if (method.IsStatic || (method.IsVirtual && !method.IsFinal))
+            {
+                words.Add(method.IsStatic ? "static" : method.IsAbstract ? "abstract" : "virtual");
+            }
             var parameters = method.GetParameters().Select(p => Name(p.ParameterType) + (p.IsOut ? " out " : " ") + p.Name);
             return string.Join(" ", words) + " " + method.DeclaringType.Name + "." + method.Name + "(" + string.Join(", ", parameters) + ")";
         }

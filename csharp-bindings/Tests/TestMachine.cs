@@ -24,6 +24,7 @@ namespace ManagedRSLib.Tests
         public Action<byte[], object> OnExecute;
         public byte[] Cookie;
         public volatile string Saved;
+        public int Asked;
 
         public TestMachine()
             : this(NewDirectory(), NewNode())
@@ -216,6 +217,7 @@ namespace ManagedRSLib.Tests
 
         public override bool AcceptMessageFromReplica(ManagedRSLNode node, byte[] data)
         {
+            Interlocked.Increment(ref Asked);
             return true;
         }
 

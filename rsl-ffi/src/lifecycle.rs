@@ -1,15 +1,17 @@
 //! From the creation of a machine to its destruction.
 
-use std::ffi::c_void;
+use std::ffi::{c_char, c_void};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rsl_core::engine::StopReason;
-use rsl_core::replica::{ByteSize, Replica, Setup, StartError, StateMachine};
+use rsl_core::replica::{ByteSize, ReplayError, Replica, Setup, StartError, StateMachine};
+use rsl_core::types::Decree;
 
 use crate::callbacks::{AppThreads, check, rsl_callbacks};
 use crate::codes::{
-    RSL_E_CONFIG, RSL_E_CORRUPT, RSL_E_IO, RSL_E_NETWORK, RSL_E_STATE, RSL_E_TLS, rsl_status,
+    RSL_E_ARGUMENT, RSL_E_CONFIG, RSL_E_CORRUPT, RSL_E_IO, RSL_E_NETWORK, RSL_E_STATE, RSL_E_TLS, rsl_status,
 };
 use crate::convert;
 use crate::fatal::{fatal, is_exiting, orderly_exit};
@@ -193,10 +195,13 @@ pub unsafe extern "C" fn rsl_machine_unload(machine: *mut rsl_machine) -> rsl_st
 }
 
 fn unload(machine: &Machine) {
-    if !machine.is_running() {
+    let life = machine.life();
+    if !matches!(life, Life::Running { .. } | Life::Ending) {
         return;
     }
-    machine.with(Replica::unload);
+    if life != Life::Ending {
+        machine.with(Replica::unload);
+    }
     if !inside_callback() {
         machine.wait_until_idle();
     }
@@ -251,6 +256,79 @@ pub unsafe extern "C" fn rsl_machine_destroy(machine: *mut rsl_machine) {
         drop(unsafe { Box::from_raw(machine) });
         Ok(())
     });
+}
+
+/// Executes the history in a directory, as far as its logs prove it, up to decree max_seq: without ports, threads or
+/// writing. Its callbacks run on this thread: load_state, execution without cookies, notify_configuration_changed.
+/// rsl_machine_current_sequence and rsl_machine_get_configuration say afterwards where it ended; nothing runs then. With
+/// max_seq 0 nothing is done. Not inside a callback.
+///
+/// RSL_E_STATE when the machine runs, RSL_E_REENTRANT, RSL_E_CORRUPT when the files do not allow it.
+///
+/// # Safety
+/// `machine` is a handle; `directory` is a string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsl_machine_replay(
+    machine: *mut rsl_machine,
+    directory: *const c_char,
+    max_seq: u64,
+) -> rsl_status {
+    guard!(status, [machine = handle(machine), directory = text(directory)] {
+        replay(&machine.machine, |application| {
+            Replica::replay(Path::new(directory), Decree(max_seq), application)
+        })
+    })
+}
+
+/// As rsl_machine_replay; then the state is written to the directory checkpoint_dir as the checkpoint of decree
+/// checkpoint_seq, whatever it is the state of.
+///
+/// RSL_E_ARGUMENT when checkpoint_seq is 0 or checkpoint_dir is the directory itself, RSL_E_IO when it cannot be written.
+///
+/// # Safety
+/// As rsl_machine_replay; `checkpoint_dir` is a string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsl_machine_replay_to_checkpoint(
+    machine: *mut rsl_machine,
+    directory: *const c_char,
+    max_seq: u64,
+    checkpoint_seq: u64,
+    checkpoint_dir: *const c_char,
+) -> rsl_status {
+    guard!(status, [machine = handle(machine), directory = text(directory), into = text(checkpoint_dir)] {
+        replay(&machine.machine, |application| {
+            let (directory, into) = (Path::new(directory), Path::new(into));
+            Replica::replay_to_checkpoint(directory, Decree(max_seq), Decree(checkpoint_seq), into, application)
+        })
+    })
+}
+
+fn replay(
+    machine: &Arc<Machine>,
+    run: impl FnOnce(&Arc<dyn StateMachine>) -> Result<Replica, ReplayError>,
+) -> Result<(), Fail> {
+    outside_callback("replay")?;
+    {
+        let mut life = machine.life.lock();
+        if *life != Life::Idle {
+            return Err(Fail::new(RSL_E_STATE, "the machine runs already"));
+        }
+        *life = Life::Starting;
+    }
+    let application: Arc<dyn StateMachine> = Arc::clone(machine) as _;
+    let replayed = run(&application);
+    machine.replica.store(replayed.as_ref().ok().map(|replica| Arc::new(replica.clone())));
+    machine.set_life(Life::Idle);
+    replayed.map(drop).map_err(|error| {
+        tracing::error!(%error, "the directory cannot be replayed");
+        let code = match error {
+            ReplayError::Output => RSL_E_ARGUMENT,
+            ReplayError::Config(_) => RSL_E_CONFIG,
+            ReplayError::Save(_) => RSL_E_IO,
+            _ => RSL_E_CORRUPT,
+        };
+        Fail::new(code, error.to_string())
+    })
 }
 
 /// 1 while the machine runs: from the end of a successful rsl_machine_initialize until it has ended. 0 once the library

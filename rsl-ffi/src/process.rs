@@ -11,7 +11,7 @@ use crate::callbacks::rsl_callbacks;
 use crate::codes::{RSL_E_NOT_FOUND, RSL_E_TLS, rsl_status};
 use crate::convert;
 use crate::fatal::{MINIDUMPS, fatal};
-use crate::guard::{Fail, inside_callback, last_error};
+use crate::guard::{Fail, Inside, inside_callback, last_error};
 use crate::log;
 use crate::machine::rsl_machine;
 use crate::types::{
@@ -52,6 +52,7 @@ impl ExitPolicy {
         let Some((policy, on_exit)) = self.policy.and_then(|policy| Some((policy, policy.on_exit?))) else {
             return 0;
         };
+        let _inside = Inside::enter();
         // SAFETY: as `rsl_set_exit_policy` demands.
         let keep = unsafe { on_exit(policy.ctx, machine, reason, exit_code) };
         if reason == RSL_EXIT_REASON_FATAL { 0 } else { keep }

@@ -225,29 +225,29 @@ fn proves() {
     #[test]
     fn csharp_methods_with_the_attribute_are_tests() {
         let text = "\
-        // [NET-1]
+        // [WIRE-1]
 
-        // [NET-2] directly above
+        // [WIRE-2] directly above
         [Test]
         public void Proves()
         {
-            // [NET-3]
+            // [WIRE-3]
             if (x)
             {
             }
-            var x = y[0]; // [HARD-601]
+            var x = y[0]; // [HARD-6]
         }
-        // [NET-4]
+        // [WIRE-4]
         public void Helps()
         {
-            // [NET-5]
+            // [WIRE-5]
         }
 ";
         let cited = |path: &str| -> Vec<String> {
             let source = Source { path: path.to_owned(), text: text.to_owned() };
             in_csharp(&source).into_iter().map(|(line, id)| format!("{line}:{id}")).collect()
         };
-        assert_eq!(cited("csharp-bindings/Tests/A.cs"), ["3:NET-2", "7:NET-3", "11:HARD-601"]);
+        assert_eq!(cited("csharp-bindings/Tests/A.cs"), ["3:WIRE-2", "7:WIRE-3", "11:HARD-6"]);
         assert_eq!(cited("csharp-bindings/Host/A.cs"), [""; 0]);
     }
 

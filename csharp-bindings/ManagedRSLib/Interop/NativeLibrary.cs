@@ -10,7 +10,10 @@ namespace ManagedRSLib.Interop
         private static readonly object Gate = new object();
         private static volatile bool loaded;
 
-        /// <summary>Loads the library once per AppDomain and compares versions and layouts.</summary>
+        /// <summary>
+        /// Loads the library once per AppDomain and compares versions and layouts. Who calls this must not call native
+        /// functions in the same method: mono looks them up when it compiles the method, before this has run.
+        /// </summary>
         /// <exception cref="DllNotFoundException">It is not there, or it is another version.</exception>
         internal static void Load()
         {

@@ -70,6 +70,9 @@ namespace ManagedRSLib.Interop
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
     internal unsafe delegate uint rsl_thread_main(IntPtr arg);
 
+    [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+    internal unsafe delegate void rsl_save_fn(IntPtr ctx, IntPtr writer);
+
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct rsl_config
     {
@@ -368,6 +371,12 @@ namespace ManagedRSLib.Interop
         internal static extern void rsl_fatal(byte* what);
 
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        internal static extern int rsl_log(int level, byte* title);
+
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        internal static extern int rsl_resolve_node(rsl_node* node);
+
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern int rsl_tls_set_thumbprints(byte* a_or_null, byte* b_or_null, int validate_chain, int check_revocation);
 
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
@@ -390,6 +399,12 @@ namespace ManagedRSLib.Interop
 
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern void rsl_machine_destroy(IntPtr machine);
+
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        internal static extern int rsl_machine_replay(MachineHandle machine, byte* directory, ulong max_seq);
+
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        internal static extern int rsl_machine_replay_to_checkpoint(MachineHandle machine, byte* directory, ulong max_seq, ulong checkpoint_seq, byte* checkpoint_dir);
 
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern int rsl_machine_is_running(MachineHandle machine);
@@ -519,5 +534,17 @@ namespace ManagedRSLib.Interop
 
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern void rsl_writer_free(IntPtr writer);
+
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        internal static extern int rsl_checkpoint_save(byte* dir, int version, ulong last_seq, uint configuration_number, rsl_member_view* members_or_null, IntPtr save, IntPtr ctx);
+
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        internal static extern int rsl_checkpoint_set_members(byte* path, int version_or_0, rsl_member_view* members);
+
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        internal static extern int rsl_checkpoint_get_members(byte* path, out MemberSetHandle @out);
+
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        internal static extern uint rsl_checkpoint_latest(byte* dir, byte* buffer, UIntPtr cap);
     }
 }
