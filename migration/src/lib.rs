@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod check_upgrade;
 pub mod exec_log;
 pub mod host;
 pub mod inspect;

@@ -13,7 +13,7 @@ mod upgrade;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use migration::{inspect, replica, verify};
+use migration::{check_upgrade, inspect, replica, verify};
 
 /// The operators' toolbox of the Replicated State Library.
 #[derive(Debug, Parser)]
@@ -35,6 +35,7 @@ enum Command {
     Verify(verify::Args),
     Replica(Box<replica::Args>),
     Upgrade(upgrade::Args),
+    CheckUpgrade(check_upgrade::Args),
     #[command(hide = true)]
     RawAppend(bench::RawArgs),
 }
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => args.run(),
         Command::Replica(args) => args.run(),
         Command::Upgrade(args) => args.run(),
+        Command::CheckUpgrade(args) => args.run(),
         Command::RawAppend(args) => args.run(),
     }
 }

@@ -56,7 +56,8 @@ impl World<'_> {
     pub(super) fn turn(&mut self, end: End) -> Check {
         let now = self.now;
         let Some(process) = self.process(end) else { return Ok(()) };
-        if process.wake_at != Some(now) || process.flushing.is_some() {
+        let waits = process.flushing.is_some() && !process.writes_aside;
+        if process.wake_at != Some(now) || waits {
             return Ok(());
         }
         process.wake_at = None;
@@ -188,8 +189,14 @@ impl World<'_> {
         let now = self.now;
         let Some(process) = self.process(end) else { return Ok(()) };
         if appended.is_some() || !process.after_flush.is_empty() {
-            process.flushing = Some(appended.unwrap_or_default());
-            self.at(now + latency, Event::Flushed(end));
+            let under_way = process.flushing.replace(appended.or(process.flushing).unwrap_or_default());
+            let aside = process.writes_aside;
+            if under_way.is_none() {
+                self.at(now + latency, Event::Flushed(end));
+            }
+            if aside {
+                self.rest(end);
+            }
         } else {
             self.rest(end);
         }

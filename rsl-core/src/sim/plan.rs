@@ -119,6 +119,8 @@ pub(super) struct Plan {
     pub(super) load: Duration,
     pub(super) long_requests: bool,
     pub(super) sync: Duration,
+    /// Turns go on while the log is written, as the contract of effects allows; else the loop waits.
+    pub(super) writes_aside: bool,
     pub(super) safety: Duration,
     pub(super) faults: Vec<(Duration, Fault)>,
 }
@@ -153,6 +155,7 @@ impl Plan {
             load: dice.pick(&[30, 100, 100, 300, 1000]) * Duration::from_millis(1),
             long_requests: dice.chance(400),
             sync: dice.pick(&[0, 1, 3, 10]) * Duration::from_millis(1),
+            writes_aside: dice.chance(300),
             safety,
             faults,
         }

@@ -74,6 +74,8 @@ pub(super) struct Process {
     pub(super) last_send: BTreeMap<MemberId, Instant>,
     pub(super) transfers: BTreeMap<FetchId, Transfer>,
     pub(super) saving_refused: bool,
+    /// Turns go on during a log write.
+    pub(super) writes_aside: bool,
 }
 
 /// Why a replica did not start.
@@ -163,6 +165,7 @@ impl Start<'_> {
             last_send: BTreeMap::new(),
             transfers: BTreeMap::new(),
             saving_refused,
+            writes_aside: self.plan.writes_aside,
         })
     }
 

@@ -320,7 +320,8 @@ impl<'a> World<'a> {
     pub(super) fn wake(&mut self, end: End, at: Instant) {
         let at = at.max(self.now);
         let Some(process) = self.process(end) else { return };
-        if process.flushing.is_none() && process.wake_at.is_none_or(|known| at < known) {
+        let waits = process.flushing.is_some() && !process.writes_aside;
+        if !waits && process.wake_at.is_none_or(|known| at < known) {
             process.wake_at = Some(at);
             self.at(at, Event::Turn(end));
         }
