@@ -8,6 +8,7 @@ mod compare;
 mod explained;
 mod replay;
 mod rig;
+mod search;
 
 use std::path::Path;
 use std::process::ExitCode;

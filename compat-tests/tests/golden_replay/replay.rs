@@ -19,6 +19,7 @@ use rsl_core::wire::{Message, Vote};
 use crate::capture::{Capture, Event, What};
 use crate::compare::{may_be_read, says_the_same, short};
 use crate::rig::{Query, Rig, Said, Start};
+use crate::search::{Choice, Found, Script, improved};
 
 /// The clock at the start: the machine has been up for long [PROTO-117].
 pub(crate) const EPOCH: Instant = Instant(1_000_000_000_000);
@@ -29,11 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(7);
 const LATENCIES: [f64; 3] = [0.1, 0.02, 0.01];
 /// An answer that is not in the record after this time is not given there.
 const ANSWERED_WITHIN: f64 = 0.3;
-/// How many of the latest choices are changed.
-const CHOICES: usize = 60;
-/// How many of these changed orders are changed once more, and in how many of their latest choices.
-const PAIRS: usize = 40;
-const NEAR: usize = 10;
 /// Seeds that are tried: chance decides whom a replica learns from.
 const SEEDS: u64 = 3;
 
@@ -58,60 +54,6 @@ struct Pending {
     message: Message,
     /// The payload that the answer to this vote has.
     payload: Option<u64>,
-}
-
-/// What happens next in a replay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Choice {
-    /// The recorded message has been said: go on.
-    Take,
-    /// The application calls something.
-    Call,
-    /// The first message of this connection is looked at.
-    Feed(ConnectionId),
-    /// The first vote of this connection is looked at, ahead of what came before it: votes have a queue of their own.
-    FeedVote(ConnectionId),
-    /// All its votes are looked at, ahead of what came before them.
-    FeedVotes(ConnectionId),
-    /// Time passes until something is said.
-    Wait,
-}
-
-/// The choices of a replay: which were made, of how many. The record does not show in which order the threads of the
-/// recorded replica took what it had received: a replay tries the orders until one explains the record.
-#[derive(Clone, Default)]
-struct Script {
-    made: Vec<(usize, usize)>,
-    next: usize,
-}
-
-impl Script {
-    fn choose(&mut self, choices: &[Choice]) -> Option<Choice> {
-        if choices.len() < 2 {
-            return choices.first().copied();
-        }
-        if self.next == self.made.len() {
-            self.made.push((0, choices.len()));
-        }
-        let (index, _) = self.made[self.next];
-        self.next += 1;
-        choices.get(index).copied()
-    }
-
-    /// The same up to a choice, and there another one; the latest choices first.
-    fn variants(&self, last: usize) -> Vec<Script> {
-        let first = self.made.len().saturating_sub(last);
-        let mut variants = Vec::new();
-        for at in (first..self.made.len()).rev() {
-            let (chosen, count) = self.made[at];
-            for other in (0..count).filter(|other| *other != chosen) {
-                let mut made = self.made[..at].to_vec();
-                made.push((other, count));
-                variants.push(Script { made, next: 0 });
-            }
-        }
-        variants
-    }
 }
 
 /// Messages of the record that were said, and what was not in the best order that was found.
@@ -192,40 +134,6 @@ pub(crate) fn replay<C: Consensus>(
     }
     let Found { matched, deviation, .. } = best.ok_or("no seed")?;
     Ok(Outcome { matched, attempts, deviation })
-}
-
-/// An order and how far it explains the record.
-struct Found {
-    matched: usize,
-    /// Answers that were said and not looked for when it ended.
-    extra: usize,
-    script: Script,
-    deviation: Option<Deviation>,
-}
-
-fn improved(here: &Found, run: &mut dyn FnMut(Script) -> Found) -> Option<Found> {
-    let better = |found: &Found| {
-        found.deviation.is_none()
-            || found.matched > here.matched
-            || (found.matched == here.matched && found.extra < here.extra)
-    };
-    let mut near = Vec::new();
-    for script in here.script.variants(CHOICES) {
-        let found = run(script);
-        if better(&found) {
-            return Some(found);
-        }
-        near.push(found);
-    }
-    for other in near.iter().take(PAIRS) {
-        for script in other.script.variants(NEAR) {
-            let found = run(script);
-            if better(&found) {
-                return Some(found);
-            }
-        }
-    }
-    None
 }
 
 impl<C: Consensus> Replay<'_, C> {
