@@ -38,6 +38,8 @@ mod turn;
 mod votes;
 
 #[cfg(test)]
+mod mixed;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

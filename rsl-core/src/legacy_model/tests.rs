@@ -20,7 +20,7 @@ fn member(id: &str) -> MemberId {
     id.parse().unwrap()
 }
 
-fn node(number: u8) -> Node {
+pub(super) fn node(number: u8) -> Node {
     Node {
         id: member(&number.to_string()),
         ip: Ipv4Addr::new(10, 0, 0, number),
@@ -31,7 +31,7 @@ fn node(number: u8) -> Node {
     }
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     let second = Duration::from_secs(1);
     Settings {
         member: member("1"),
