@@ -50,7 +50,7 @@ fn a_directory_is_judged_without_being_touched() {
     assert_eq!(contents(&dir), before, "it wrote");
 
     // The last record, complete, with a wrong checksum: it may have been acknowledged.
-    let log = before.iter().filter(|(name, _)| name.ends_with(".log")).next_back().unwrap();
+    let log = before.iter().rfind(|(name, _)| name.ends_with(".log")).unwrap();
     let mut bytes = log.1.clone();
     let last_page = bytes.len() - 512;
     bytes[last_page + 60] ^= 1;

@@ -186,3 +186,29 @@ fn a_host_that_refuses_the_directory_of_the_other_is_a_failure_not_a_surprise() 
     assert_eq!(output.status.code(), Some(1), "{result}");
     assert!(problems(&result).contains("the new host would not start"), "{result}");
 }
+
+#[test]
+fn a_soak_is_drawn_from_its_seed_and_its_reports_are_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (html, junit) = (dir.path().join("report.html"), dir.path().join("report.xml"));
+    let result = play(&[
+        "soak",
+        "--seconds",
+        "3",
+        "--seed",
+        "7",
+        "--html",
+        html.to_str().unwrap(),
+        "--junit",
+        junit.to_str().unwrap(),
+    ]);
+    let steps = result["steps"].as_array().unwrap().len();
+    assert!(steps > 2, "{result}");
+    let html = std::fs::read_to_string(html).unwrap();
+    assert!(html.contains("<svg") && html.contains(">OK</span>") && html.ends_with("</html>\n"));
+    let without_icon = html.replace("href=\"data:,\"", "");
+    assert!(!without_icon.contains("href=") && !html.contains("src="), "something comes from outside");
+    let junit = std::fs::read_to_string(junit).unwrap();
+    assert_eq!(junit.matches("<testcase ").count(), steps + 1, "{junit}");
+    assert!(junit.contains("failures=\"0\""), "{junit}");
+}

@@ -47,11 +47,11 @@ impl<'a, 'b> Course<'a, 'b> {
     }
 
     /// Plays until the end or the first step that fails.
-    pub(super) fn play(&mut self, steps: &[Step]) -> Result<(), String> {
+    pub(super) fn play(&mut self, mut steps: impl Iterator<Item = Step>) -> Result<(), String> {
         if !self.fleet.members.is_empty() {
             self.record("start", false, |fleet| fleet.serve(1))?;
         }
-        steps.iter().try_for_each(|step| self.step(step))
+        steps.try_for_each(|step| self.step(&step))
     }
 
     fn record(
@@ -68,7 +68,7 @@ impl<'a, 'b> Course<'a, 'b> {
         result
     }
 
-    pub(super) fn step(&mut self, step: &Step) -> Result<(), String> {
+    fn step(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::Upgrade { replica, kill } => self.change_each(*replica, Change::To(Side::New), *kill),
             Step::RollBack { replica, kill } => self.change_each(*replica, Change::To(Side::Old), *kill),

@@ -49,6 +49,15 @@ pub(super) struct Seat {
     pub(super) away: bool,
 }
 
+/// The start of a process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Move {
+    pub(super) at: Instant,
+    pub(super) place: usize,
+    pub(super) side: Side,
+    pub(super) version: u16,
+}
+
 /// The replicas, the load on them, and what was found wrong so far. A place is the number of a replica less one.
 pub(super) struct Fleet<'a> {
     pub(super) cluster: Cluster,
@@ -60,6 +69,7 @@ pub(super) struct Fleet<'a> {
     pub(super) traffic: Traffic,
     pub(super) sampler: Sampler,
     pub(super) directories: Vec<Directory>,
+    pub(super) moves: Vec<Move>,
     pub(super) problems: Vec<String>,
     /// How long a replica is down while its program is exchanged.
     swap_time: Duration,
@@ -100,6 +110,7 @@ impl<'a> Fleet<'a> {
             traffic: Traffic::start(load),
             sampler: Sampler::default(),
             directories: Vec::new(),
+            moves: Vec::new(),
             problems: Vec::new(),
             swap_time: Duration::from_secs(plan.swap_seconds),
             _leases: Vec::new(),
@@ -128,6 +139,7 @@ impl<'a> Fleet<'a> {
                 .add(hosts.of(side), settings, READY)
                 .map_err(|error| format!("{side} host: {error}"))?;
             fleet.seats.push(Seat { side, version: plan.version, away: false });
+            fleet.note_start(place);
             fleet.traffic.add(&member.id, lease.first());
             fleet.sampler.add(&member.id, lease.first());
         }
@@ -305,9 +317,15 @@ impl<'a> Fleet<'a> {
 
     /// Starts the process and waits for READY.
     pub(super) fn launch(&mut self, place: usize) -> Result<(), String> {
+        self.note_start(place);
         self.cluster.restart(place, READY).map_err(text)?;
         self.seats[place].away = false;
         Ok(())
+    }
+
+    fn note_start(&mut self, place: usize) {
+        let Seat { side, version, .. } = self.seats[place];
+        self.moves.push(Move { at: Instant::now(), place, side, version });
     }
 
     /// Waits until a replica has executed what the others had executed when the wait began. One outside the set only

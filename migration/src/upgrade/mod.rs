@@ -7,15 +7,19 @@
 //! | `course.rs` | the steps |
 //! | `directory.rs` | a working directory between two processes |
 //! | `sampler.rs` | what every replica was, all the time |
-//! | `verdict.rs`, `report.rs` | the judge, and what is printed |
+//! | `verdict.rs` | the judge |
+//! | `report.rs`, `html.rs`, `junit.rs` | what is printed and written |
 
 mod builtin;
 mod course;
 mod directory;
 mod fleet;
+mod html;
+mod junit;
 mod plan;
 mod report;
 mod sampler;
+mod soak;
 mod verdict;
 
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -35,6 +39,7 @@ use course::Course;
 use fleet::{Fleet, Hosts};
 use plan::Plan;
 use report::{AtEnd, Rehearsal};
+use soak::Soak;
 
 /// Size of a request in bytes.
 const REQUEST: usize = 100;
@@ -47,7 +52,7 @@ const REQUEST: usize = 100;
 /// so, 1 when not, 2 when the plan or a command cannot be used.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A plan of `--list`, or the path of a TOML file.
+    /// A plan of `--list`, the path of a TOML file, or `soak`: steps drawn from a seed.
     #[arg(required_unless_present = "list")]
     plan: Option<String>,
     /// List the plans that come with the program.
@@ -79,6 +84,18 @@ pub(crate) struct Args {
     /// unless something is wrong.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// For `soak`: how long steps are drawn.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    seconds: u64,
+    /// For `soak`: what the steps are drawn from; without it, chance.
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Write the report as one HTML page.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the steps and the verdict as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
     /// Print one JSON object with `ok`, `steps`, `replicas`, `acknowledged`, `executed`, `problems`.
     #[arg(long)]
     json: bool,
@@ -113,12 +130,10 @@ impl Args {
             return self.list_plans();
         }
         let name = self.plan.as_deref().unwrap_or_default();
-        let text = read_plan(name).map_err(Failure::Usage)?;
-        let mut plan = Plan::parse(&text, self.protocol)
-            .map_err(|why| Failure::Usage(format!("plan {name}: {}", why.trim_end())))?;
+        let (mut plan, soak) = self.plan(name).map_err(Failure::Usage)?;
         plan.swap_seconds = self.swap_seconds.unwrap_or(plan.swap_seconds);
         if self.show {
-            print!("{text}");
+            print!("{}", read_plan(name).map_err(Failure::Usage)?);
             return Ok(true);
         }
         let hosts = Hosts {
@@ -132,7 +147,7 @@ impl Args {
         ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
             .map_err(|error| Failure::Run(error.to_string()))?;
         let place = WorkDir::create("rsl-upgrade-", self.dir.as_ref()).map_err(Failure::Run)?;
-        let result = self.rehearse(name, &plan, &hosts, &place.path, &interrupted);
+        let result = self.rehearse((name, &plan, soak), &hosts, &place.path, &interrupted);
         let ok = result.as_ref().is_ok_and(Rehearsal::ok);
         let kept = place.close(ok);
         let rehearsal = result.map_err(|error| {
@@ -141,12 +156,35 @@ impl Args {
                 None => error,
             })
         })?;
+        for (path, text) in [
+            (&self.html, html::page as fn(&Rehearsal) -> String),
+            (&self.junit, junit::document as fn(&Rehearsal) -> String),
+        ] {
+            if let Some(path) = path {
+                std::fs::write(path, text(&rehearsal))
+                    .map_err(|error| Failure::Run(format!("{}: {error}", path.display())))?;
+            }
+        }
         if self.json {
             println!("{}", rehearsal.json());
         } else {
             print!("{}", rehearsal.text(kept.as_deref()));
         }
         Ok(ok)
+    }
+
+    /// The plan that is meant, and where its further steps come from.
+    fn plan(&self, name: &str) -> Result<(Plan, Option<Soak>), String> {
+        if name == "soak" {
+            let seed =
+                self.seed.unwrap_or_else(|| std::hash::RandomState::new().build_hasher().finish() >> 32);
+            eprintln!("replay with: rsl upgrade soak --seconds {} --seed {seed}", self.seconds);
+            let (soak, plan) = Soak::new(seed, self.seconds, self.protocol)?;
+            return Ok((plan, Some(soak)));
+        }
+        let text = read_plan(name)?;
+        let plan = Plan::parse(&text, self.protocol);
+        Ok((plan.map_err(|why| format!("plan {name}: {}", why.trim_end()))?, None))
     }
 
     fn list_plans(&self) -> Result<bool, Failure> {
@@ -170,8 +208,7 @@ impl Args {
 
     fn rehearse(
         &self,
-        name: &str,
-        plan: &Plan,
+        (name, plan, soak): (&str, &Plan, Option<Soak>),
         hosts: &Hosts,
         dir: &Path,
         interrupted: &AtomicBool,
@@ -183,7 +220,8 @@ impl Args {
         let mut fleet = Fleet::start(plan, hosts, load, dir, interrupted)?;
         let mut announce = |step: &str| progress.set_message(step.to_owned());
         let mut course = Course::new(&mut fleet, &mut announce);
-        let played = course.play(&plan.step);
+        let drawn = soak.into_iter().flatten();
+        let played = course.play(plan.step.iter().cloned().chain(drawn));
         let steps = course.played;
         let ended = Instant::now();
         progress.set_message("judging");
@@ -219,7 +257,9 @@ impl Args {
                 .into_iter()
                 .map(|(place, replica)| AtEnd { side: fleet.seats[place].side, replica })
                 .collect(),
+            ids: (0..fleet.seats.len()).map(|place| fleet.id(place).to_owned()).collect(),
             samples,
+            moves: std::mem::take(&mut fleet.moves),
             answered,
             acknowledged: load.acknowledged(),
             executed: judgement.executed,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::course::Played;
 use super::directory::Directory;
+use super::fleet::Move;
 use super::plan::Side;
 use super::sampler::{Sample, without_primary};
 use crate::client::Batch;
@@ -31,7 +32,10 @@ pub(super) struct Rehearsal {
     pub(super) ended: Instant,
     pub(super) steps: Vec<Played>,
     pub(super) members: Vec<AtEnd>,
+    /// Ids of all replicas, by place.
+    pub(super) ids: Vec<String>,
     pub(super) samples: Vec<Vec<Sample>>,
+    pub(super) moves: Vec<Move>,
     pub(super) answered: Vec<Batch>,
     pub(super) acknowledged: u64,
     pub(super) executed: u64,

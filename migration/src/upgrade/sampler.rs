@@ -48,6 +48,8 @@ impl Seen {
 pub(super) struct Sample {
     pub(super) at: Instant,
     pub(super) seen: Seen,
+    /// The last decree it has executed; 0 while it is down.
+    pub(super) decree: u64,
 }
 
 type Samples = Arc<Mutex<Vec<Sample>>>;
@@ -97,7 +99,8 @@ fn look(id: &str, port: u16, stop: &AtomicBool, into: &Mutex<Vec<Sample>>) {
             control = None;
         }
         let seen = status.as_ref().map_or(Seen::Down, Seen::of);
-        into.lock().push(Sample { at: Instant::now(), seen });
+        let decree = status.and_then(|status| status["seq"].as_u64()).unwrap_or_default();
+        into.lock().push(Sample { at: Instant::now(), seen, decree });
         std::thread::sleep(LOOK);
     }
 }
@@ -135,7 +138,7 @@ mod tests {
     fn time_without_a_primary_is_what_no_replica_covers() {
         let zero = Instant::now();
         let at = |ms: u64| zero + Duration::from_millis(ms);
-        let sample = |ms: u64, seen| Sample { at: at(ms), seen };
+        let sample = |ms: u64, seen| Sample { at: at(ms), seen, decree: 0 };
         let first = vec![sample(0, Seen::Primary), sample(100, Seen::Down)];
         let second = vec![sample(0, Seen::Secondary), sample(300, Seen::Primary), sample(400, Seen::Primary)];
         let both = [first, second];
