@@ -7,6 +7,7 @@
 //! - a `fn` with an attribute whose path ends in `test` (`#[test]`), also inside `proptest!`, or
 //! - in a file below a `tests/` directory, a `fn` whose doc comment begins with `Trial:` (the functions that
 //!   libtest-mimic runs by name).
+//!
 //! A C# test function is a method below `csharp-bindings/Tests` with the attribute `[Test]`, on a line of its own.
 //!
 //! The same ids in code that no test runs, or in a table beside a test, do not count.
