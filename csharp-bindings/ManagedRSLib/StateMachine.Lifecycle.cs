@@ -202,6 +202,7 @@ namespace ManagedRSLib
         {
             byte[] directory;
             var config = cfg.Copy(out directory);
+            Thunks.InstallExitPolicy();
             // An array, because a lambda cannot take the address of a variable that it shares.
             var self = new rsl_node[1];
             fixed (rsl_node* node = self)
@@ -277,7 +278,6 @@ namespace ManagedRSLib
         [MethodImpl(MethodImplOptions.NoInlining)]
         private MachineHandle Create()
         {
-            Thunks.InstallExitPolicy();
             // Weak: the list of running machines is what keeps one alive.
             var context = GCHandle.Alloc(this, GCHandleType.WeakTrackResurrection);
             var callbacks = Thunks.Table();

@@ -144,6 +144,8 @@ namespace ManagedRSLib
                 machine.UnloadThisOne();
             }
             NativeMethods.rsl_unload_all();
+            // What the policy calls may go with this AppDomain.
+            Status.Check(NativeMethods.rsl_set_exit_policy(null));
             NativeMethods.rsl_shutdown();
             lock (ProcessGate)
             {

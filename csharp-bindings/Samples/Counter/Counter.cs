@@ -1,10 +1,10 @@
 // A replicated counter: every line of standard input is added on all replicas.
 //
-//   mono Counter.exe 0 7000 7010 7020    and the same with 1 and 2, each in a terminal of its own
+//   mono Counter.exe 0 7000 7010 7020    and with 1 and 2 in two other terminals; type numbers into the primary
 using System;
 using System.IO;
+using System.Linq;
 using System.Net;
-using System.Threading;
 using ManagedRSLib;
 
 internal sealed class Counter : ManagedRSLStateMachine
@@ -17,10 +17,7 @@ internal sealed class Counter : ManagedRSLStateMachine
         return true;
     }
 
-    public override void SaveState(ManagedRSLCheckpointStream writer)
-    {
-        new BinaryWriter(writer).Write(total);
-    }
+    public override void SaveState(ManagedRSLCheckpointStream writer) { new BinaryWriter(writer).Write(total); }
 
     public override void ExecuteReplicatedRequest(byte[] request, object cookie, ref bool saveState)
     {
@@ -43,23 +40,18 @@ internal sealed class Counter : ManagedRSLStateMachine
     private static int Main(string[] words)
     {
         var self = int.Parse(words[0]);
-        var nodes = new ManagedRSLNode[words.Length - 1];
-        for (var index = 0; index < nodes.Length; index++)
-        {
-            nodes[index] = new ManagedRSLNode { MemberId = "r" + index, Ip = IPAddress.Loopback, RslPort = ushort.Parse(words[index + 1]) };
-        }
-        Init(null);
+        var nodes = words.Skip(1).Select((port, index) => new ManagedRSLNode { MemberId = "r" + index, Ip = IPAddress.Loopback, RslPort = ushort.Parse(port) }).ToArray();
+        // On loopback only; Init(null) would listen on all addresses.
+        Init(null, null, null, null, null, null, null, false, false, true, true);
         var counter = new Counter();
-        var config = new ManagedRSLConfigParam { WorkingDir = "counter-" + self };
+        var config = new ManagedRSLConfigParam { WorkingDir = "counter-data" };
         if (!counter.Initialize(config, nodes, nodes[self], ManagedRSLProtocolVersion.ManagedRSLProtocolVersion_6, false))
         {
             return 1;
         }
         for (var line = Console.ReadLine(); line != null; line = Console.ReadLine())
         {
-            long number;
-            var response = long.TryParse(line, out number)
-                ? counter.ReplicateRequest(BitConverter.GetBytes(number), line) : RSLResponse.RSLInvalidParameter;
+            var response = counter.ReplicateRequest(BitConverter.GetBytes(long.Parse(line)), line);
             if (response != RSLResponse.RSLSuccess)
             {
                 Console.WriteLine(response);
