@@ -208,17 +208,22 @@ fn refused_starts() {
     );
 }
 
-/// The C++ host follows the host contract, alone and in sets of three.
+/// The C++ host follows the host contract, alone and in sets of three; it takes over from the Rust host one replica at a
+/// time and gives back, each on its own directory.
 #[test]
-fn the_cpp_host_conforms() {
+fn the_cpp_host_conforms_and_takes_part_in_an_upgrade() {
     let host = build_programs(false).unwrap().swap_remove(0);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     run(Command::new(cargo).current_dir(root()).args(["build", "--quiet", "--package", "migration"]))
         .unwrap();
     let template = format!(
-        "{} --id {{id}} --dir {{dir}} --version {{version}} --members {{members}} --control {{control}} \
-         --events {{events}} --execlog {{execlog}}",
+        "{} --id {{id}} --dir {{dir}} --version {{version}} --members {{members}} --self {{self}} \
+         --control {{control}} --events {{events}} --execlog {{execlog}}",
         host.display()
     );
     run(Command::new(target().join("debug/rsl")).args(["conformance", "--host", &template])).unwrap();
+    for plan in ["classic-3-rollback", "replica-sets"] {
+        let rsl = target().join("debug/rsl");
+        run(Command::new(rsl).args(["upgrade", plan, "--json", "--new", &template])).unwrap();
+    }
 }

@@ -24,7 +24,8 @@ pub(crate) fn run() -> Result<bool> {
     ensure!(installed(), "{INSTALL}");
     let mut steps = Steps::default();
     steps.run("managed bindings", tests);
-    steps.run("host contract, C# host", conformance);
+    steps.run("host contract, C# host", || with_host(&["conformance", "--host"]));
+    steps.run("upgrade to the C# host", || with_host(&["upgrade", "classic-3", "--json", "--new"]));
     Ok(steps.summary())
 }
 
@@ -51,13 +52,13 @@ fn tests() -> Result<Outcome> {
     steps::test_command(&mut mono)
 }
 
-/// Runs the conformance script against the C# host.
-fn conformance() -> Result<Outcome> {
+/// Runs a command of `rsl` that takes the C# host as its last argument.
+fn with_host(arguments: &[&str]) -> Result<Outcome> {
     let built =
         cargo().args(["build", "--quiet", "--package", "migration", "--bin", "rsl"]).status()?.success();
     ensure!(built, "rsl does not build");
     let rsl = built_binary("debug", "rsl");
-    steps::command(Command::new(rsl).args(["conformance", "--host", &host_template()]))
+    steps::command(Command::new(rsl).args(arguments).arg(host_template()))
 }
 
 /// How the C# host is started, for `rsl conformance` and `rsl demo`.

@@ -41,6 +41,11 @@ pub(crate) fn run(fuzz_seconds: u64) -> Result<bool> {
             steps::command(&mut rsl(&format!("demo --protocol {version} --kills 3 --requests 10000 --json")))
         });
     }
+    for plan in plans(&mut rsl("upgrade --list"))? {
+        steps
+            .run(&format!("upgrade: {plan}"), || steps::command(&mut rsl(&format!("upgrade {plan} --json"))));
+    }
+    steps.run("upgrade: soak", || steps::command(&mut rsl("upgrade soak --seconds 600 --json")));
     steps.run("long tests", || {
         steps::test_command(cargo().args([
             "test",
@@ -65,6 +70,16 @@ pub(crate) fn run(fuzz_seconds: u64) -> Result<bool> {
         steps::command(cargo().args(["deny", "check", "licenses", "bans", "sources"]))
     });
     Ok(steps.summary())
+}
+
+/// The names of the plans that `rsl upgrade` brings.
+fn plans(list: &mut Command) -> Result<Vec<String>> {
+    let listed = list.output().context("rsl upgrade --list")?;
+    let listed = String::from_utf8(listed.stdout)?;
+    let names = listed.lines().filter_map(|line| line.split_whitespace().next());
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    ensure!(!names.is_empty(), "rsl upgrade --list names no plan");
+    Ok(names)
 }
 
 /// Builds `rsl` optimised; gives the path of the binary.
