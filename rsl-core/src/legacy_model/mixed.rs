@@ -1,7 +1,7 @@
 //! Mixed clusters in memory: every split of 3 and 5 members between the model and the engine, in every version. The
 //! first primary is cut off and comes back; all execute the same values, and nothing that was executed is lost.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use super::LegacyModel;
 use super::tests::{node, settings};
 use crate::engine::{
     Answer, Apply, Command, ConnectionId, Consensus, Destination, Direction, Effect, Engine, FetchId,
-    FetchOutcome, Input, LogFileInfo, Origin, PeerLink, Question, Recovered, Request, RequestToken, Settings,
-    Status, StopReason,
+    FetchOutcome, Input, LogFileInfo, Origin, PeerLink, Prng, Question, Recovered, Request, RequestToken,
+    Settings, Status, StopReason,
 };
 use crate::format::Record;
 use crate::types::{Ballot, Configuration, Decree, Instant, MemberSet, ProtocolVersion};
@@ -26,6 +26,14 @@ enum Core {
 }
 
 impl Core {
+    fn recover(is_model: bool, settings: Settings, disk: Recovered, seed: u64, now: Instant) -> Core {
+        if is_model {
+            Core::Model(Consensus::recover(settings, disk, seed, now))
+        } else {
+            Core::Engine(Consensus::recover(settings, disk, seed, now))
+        }
+    }
+
     fn turn(&mut self, now: Instant, inputs: Vec<Input>) -> Vec<Effect> {
         let mut effects = Vec::new();
         match self {
@@ -52,6 +60,8 @@ impl Core {
 
 struct Member {
     core: Core,
+    settings: Settings,
+    is_model: bool,
     inbox: Vec<Input>,
     records: Vec<Record>,
     executed: BTreeMap<Decree, Vote>,
@@ -65,7 +75,39 @@ struct Cluster {
     wire: VecDeque<(usize, usize, Direction, Message)>,
     fetches: VecDeque<(usize, FetchId, usize, Decree)>,
     cut: Option<usize>,
+    /// Directions in which nothing arrives.
+    blocked: BTreeSet<(usize, usize)>,
+    configuration: Configuration,
     next_token: u64,
+    next_seed: u64,
+}
+
+/// What a restart makes of these records, in a configuration that never changes.
+fn restored(settings: &Settings, configuration: &Configuration, records: &[Record]) -> Recovered {
+    let header = Header::new(settings.version, settings.member, Decree::ZERO, 1, Ballot::EMPTY);
+    let mut accepted = Vote::new(header, &VoteContent::default()).unwrap();
+    let mut votes = None;
+    for record in records {
+        if let Record::Vote(vote) = record {
+            let first = votes.map_or(vote.decree(), |(first, _)| first);
+            votes = Some((first, vote.decree()));
+            accepted = vote.clone();
+        }
+    }
+    let promised = records.iter().map(|record| record.position().ballot).max().unwrap_or(Ballot::EMPTY);
+    let len = records.iter().map(Record::padded_len).sum();
+    Recovered {
+        executed: accepted.decree().previous(),
+        accepted,
+        promised,
+        state_configuration: configuration.clone(),
+        voting_configuration: configuration.clone(),
+        checkpoint: None,
+        defunct: 0,
+        relearn: None,
+        checkpoint_lag: Duration::ZERO,
+        logs: vec![LogFileInfo { name: Decree::ZERO, votes, len }],
+    }
 }
 
 fn number(index: usize) -> u8 {
@@ -85,42 +127,60 @@ impl Cluster {
         let configuration = Configuration { number: 1, initial_decree: Decree::ZERO, members: set };
         let members = (0..count).map(|index| {
             let member = node(number(index)).id;
-            let header = Header::new(version, member, Decree::ZERO, 1, Ballot::EMPTY);
-            let disk = Recovered {
-                accepted: Vote::new(header, &VoteContent::default()).unwrap(),
-                promised: Ballot::EMPTY,
-                executed: Decree::ZERO,
-                state_configuration: configuration.clone(),
-                voting_configuration: configuration.clone(),
-                checkpoint: None,
-                defunct: 0,
-                relearn: None,
-                checkpoint_lag: Duration::ZERO,
-                logs: vec![LogFileInfo { name: Decree::ZERO, votes: None, len: 0 }],
-            };
             let settings = Settings { member, version, election_randomize_percent: 10, ..settings() };
-            let seed = 7 + index as u64;
-            let core = if models >> index & 1 == 1 {
-                Core::Model(Consensus::recover(settings, disk, seed, now))
-            } else {
-                Core::Engine(Consensus::recover(settings, disk, seed, now))
-            };
-            Member { core, inbox: Vec::new(), records: Vec::new(), executed: BTreeMap::new(), stopped: None }
+            let is_model = models >> index & 1 == 1;
+            let disk = restored(&settings, &configuration, &[]);
+            let core = Core::recover(is_model, settings.clone(), disk, 7 + index as u64, now);
+            let (inbox, records, executed) = (Vec::new(), Vec::new(), BTreeMap::new());
+            Member { core, settings, is_model, inbox, records, executed, stopped: None }
         });
+        let members = members.collect();
         Cluster {
             now,
-            members: members.collect(),
+            members,
             wire: VecDeque::new(),
             fetches: VecDeque::new(),
             cut: None,
+            blocked: BTreeSet::new(),
+            configuration,
             next_token: 0,
+            next_seed: 100,
+        }
+    }
+
+    fn reaches(&self, from: usize, to: usize) -> bool {
+        self.cut != Some(from) && self.cut != Some(to) && !self.blocked.contains(&(from, to))
+    }
+
+    /// The process dies and starts again from its log.
+    fn restart(&mut self, index: usize) {
+        self.wire.retain(|(from, to, ..)| *from != index && *to != index);
+        self.fetches.retain(|(learner, ..)| *learner != index);
+        self.next_seed += 1;
+        let (now, seed) = (self.now, self.next_seed);
+        let member = &mut self.members[index];
+        let disk = restored(&member.settings, &self.configuration, &member.records);
+        // What the log does not prove passed is executed again.
+        member.executed.retain(|decree, _| *decree <= disk.executed);
+        member.core = Core::recover(member.is_model, member.settings.clone(), disk, seed, now);
+        member.inbox.clear();
+        member.stopped = None;
+    }
+
+    /// A request to whoever leads, without waiting for it.
+    fn submit(&mut self, text: String) {
+        if let Some(primary) = self.primary() {
+            self.next_token += 1;
+            let token = RequestToken(self.next_token);
+            let request = Request { payload: text.into(), token, exclusive: false, last_decree: false };
+            self.members[primary].inbox.push(Input::Command(Command::Replicate(vec![request])));
         }
     }
 
     fn step(&mut self) {
         self.now = self.now + Duration::from_millis(1);
         for (from, to, direction, message) in std::mem::take(&mut self.wire) {
-            if self.cut == Some(from) || self.cut == Some(to) {
+            if !self.reaches(from, to) {
                 continue;
             }
             let connection = ConnectionId(from as u64 * 2 + u64::from(direction == Direction::Outbound));
@@ -128,7 +188,7 @@ impl Cluster {
             self.members[to].inbox.push(Input::Message { from, message });
         }
         for (index, fetch, source, decree) in std::mem::take(&mut self.fetches) {
-            let served = self.cut != Some(index) && self.cut != Some(source);
+            let served = self.reaches(index, source) && self.reaches(source, index);
             let records = &self.members[source].records;
             let first = records
                 .iter()
@@ -165,7 +225,7 @@ impl Cluster {
             .map(|other| PeerLink {
                 ip: *address(other).ip(),
                 member: node(number(other)).id,
-                connected: self.cut != Some(other) && self.cut != Some(index),
+                connected: self.reaches(index, other),
                 unsent: 0,
                 last_send: None,
             })
@@ -310,5 +370,53 @@ fn every_split_of_three() {
 fn every_split_of_five() {
     for models in 0..32 {
         run(5, models, ProtocolVersion::V6);
+    }
+}
+
+/// [SCN-51] [PROTO-11] [PROTO-12]: five members, old and new in every proportion: one-way partitions and kills at random for a
+/// while; then, once all can talk, there is progress. A member that dies of a legacy assertion is started again like one
+/// that was killed. Nothing here reads a wall clock, so its jumps have nothing to act on.
+#[test]
+fn a_mixed_set_survives_kills_and_partitions() {
+    for seed in 0..8 {
+        let mut chance = Prng::new(seed);
+        let mut pick = |count: usize| usize::try_from(chance.below(count as u64)).unwrap();
+        let models = u32::try_from(1 + pick(30)).unwrap();
+        let version = ProtocolVersion::ALL[pick(6)];
+        let mut cluster = Cluster::new(5, models, version);
+        let mut submitted = 0;
+        for _ in 0..25 {
+            match pick(4) {
+                0 => cluster.restart(pick(5)),
+                1 => cluster.blocked.clear(),
+                _ => {
+                    let pair = (pick(5), pick(5));
+                    cluster.blocked.insert(pair);
+                }
+            }
+            for _ in 0..500 + pick(2500) {
+                if pick(50) == 0 {
+                    cluster.submit(format!("{seed}-{submitted}"));
+                    submitted += 1;
+                }
+                cluster.step();
+            }
+            for index in 0..5 {
+                if cluster.members[index].stopped.is_some() {
+                    assert!(
+                        cluster.members[index].is_model,
+                        "seed {seed}: {:?}",
+                        cluster.members[index].stopped
+                    );
+                    cluster.restart(index);
+                }
+            }
+            cluster.agrees();
+        }
+        cluster.blocked.clear();
+        cluster.replicate("progress");
+        cluster.agrees();
+        let executed: Vec<usize> = cluster.members.iter().map(|member| member.executed.len()).collect();
+        assert!(executed.iter().all(|count| *count > 20), "seed {seed}: the load came through: {executed:?}");
     }
 }
