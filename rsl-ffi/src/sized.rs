@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(code(unsafe { sized((&raw const newer).cast::<rsl_stats>()) }), RSL_E_ABI);
     }
 
-    /// [CABI-7] Only what the caller has room for is written.
+    /// [CABI-7] [HARD-352] (decision 18) Only what the caller has room for is written, and nothing that we do not know.
     #[test]
     fn output_stays_within_the_callers_size() {
         let mut target = stats(16);
@@ -186,5 +186,9 @@ mod tests {
         // SAFETY: `target` is larger than the size it names.
         unsafe { out_sized(&raw mut target) }.unwrap().set(&value);
         assert_eq!((target.struct_size, target.capture_time_us, target.decrees_executed), (16, 1, 77));
+        let mut newer = Newer { known: stats(size_of::<Newer>()), more: 9 };
+        // SAFETY: `newer` is as large as it says.
+        unsafe { out_sized((&raw mut newer).cast::<rsl_stats>()) }.unwrap().set(&value);
+        assert_eq!((newer.known.capture_time_us, newer.known.decrees_executed, newer.more), (1, 2, 9));
     }
 }
