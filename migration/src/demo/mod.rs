@@ -50,9 +50,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, conflicts_with_all = ["replicas", "from", "kills", "requests"])]
     scenario: Option<scenario::Scenario>,
     /// How to start a replica, with {id} {dir} {version} {members} {self} {control} {events} {execlog}; without it
-    /// `rsl replica` of this binary.
+    /// `rsl replica` of this binary. Given more than once, the replicas take turns: a mixed set; the word `rsl` alone
+    /// stands for this binary.
     #[arg(long, value_name = "COMMAND")]
-    host: Option<String>,
+    host: Vec<String>,
     /// Print one JSON object with `ok`, `replicas`, `acknowledged`, `executed`, `failover_ms`.
     #[arg(long)]
     json: bool,
@@ -83,10 +84,7 @@ impl Args {
     }
 
     fn try_run(&self) -> Result<bool, String> {
-        let template = match &self.host {
-            Some(text) => Template::parse(text).map_err(|error| error.to_string())?,
-            None => Template::rsl_replica(&std::env::current_exe().map_err(|error| error.to_string())?),
-        };
+        let template = self.template()?;
         let interrupted = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&interrupted);
         ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).map_err(|error| error.to_string())?;
@@ -115,6 +113,20 @@ impl Args {
 }
 
 impl Args {
+    fn template(&self) -> Result<Template, String> {
+        let own = Template::rsl_replica(&std::env::current_exe().map_err(|error| error.to_string())?);
+        let parse = |text: &String| match text.as_str() {
+            "rsl" => Ok(own.clone()),
+            text => Template::parse(text).map_err(|error| error.to_string()),
+        };
+        let mut given = self.host.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        if given.is_empty() {
+            return Ok(own);
+        }
+        let first = given.remove(0);
+        Ok(first.mixed_with(given))
+    }
+
     fn kills_and_checkpoint(
         &self,
         template: &Template,

@@ -21,8 +21,8 @@ impl Cluster {
     /// Starts all hosts and waits until each has said READY.
     pub fn start(template: &Template, all: Vec<HostSettings>, ready: Duration) -> Result<Self, HostError> {
         let mut cluster = Self { hosts: Vec::with_capacity(all.len()), controls: Vec::new() };
-        for settings in all {
-            cluster.hosts.push(Host::start(template, settings)?);
+        for (place, settings) in all.into_iter().enumerate() {
+            cluster.hosts.push(Host::start(template.of(place), settings)?);
             cluster.controls.push(None);
         }
         for host in &mut cluster.hosts {
@@ -38,7 +38,7 @@ impl Cluster {
         settings: HostSettings,
         ready: Duration,
     ) -> Result<usize, HostError> {
-        let mut host = Host::start(template, settings)?;
+        let mut host = Host::start(template.of(self.hosts.len()), settings)?;
         host.wait_ready(ready)?;
         self.hosts.push(host);
         self.controls.push(None);

@@ -13,6 +13,8 @@ pub struct Template {
     arguments: Vec<String>,
     /// Directory prefixes and what the program calls them.
     dir_map: Vec<(PathBuf, String)>,
+    /// What the other hosts of a mixed set are started with.
+    others: Vec<Template>,
 }
 
 /// What the placeholders stand for.
@@ -49,7 +51,7 @@ impl Template {
                 return Err(wrong(format!("placeholder {{{name}}} is missing")));
             }
         }
-        Ok(Self { program: program.into(), arguments, dir_map: Vec::new() })
+        Ok(Self { program: program.into(), arguments, dir_map: Vec::new(), others: Vec::new() })
     }
 
     /// The template of `rsl replica`, given the path of the `rsl` binary.
@@ -60,6 +62,22 @@ impl Template {
             program: rsl.as_os_str().to_owned(),
             arguments: arguments.split_ascii_whitespace().map(str::to_owned).collect(),
             dir_map: Vec::new(),
+            others: Vec::new(),
+        }
+    }
+
+    /// For a set of different hosts: these templates in turn, this one first.
+    #[must_use]
+    pub fn mixed_with(mut self, others: Vec<Template>) -> Self {
+        self.others = others;
+        self
+    }
+
+    /// The template of the host at a place of a set.
+    pub(super) fn of(&self, place: usize) -> &Template {
+        match place % (self.others.len() + 1) {
+            0 => self,
+            other => &self.others[other - 1],
         }
     }
 
