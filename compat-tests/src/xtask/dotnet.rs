@@ -26,6 +26,11 @@ pub(crate) fn run() -> Result<bool> {
     steps.run("managed bindings", tests);
     steps.run("host contract, C# host", || with_host(&["conformance", "--host"]));
     steps.run("upgrade to the C# host", || with_host(&["upgrade", "classic-3", "--json", "--new"]));
+    for version in ["3", "6"] {
+        steps.run(&format!("Rust and C# hosts in one set, version {version}"), || {
+            with_host(&["demo", "--protocol", version, "--kills", "3", "--host", "rsl", "--host"])
+        });
+    }
     Ok(steps.summary())
 }
 
