@@ -62,6 +62,21 @@ fn replicas_that_are_killed_instead_of_stopped_are_upgraded_as_well() {
     assert!(all_run(&play(&["crash-swap", "--protocol", "2"]), "new"));
 }
 
+/// [PROTO-11] [PROTO-131] A primary that hangs through an election and goes on is outbid; nothing that was decided changes.
+#[test]
+fn a_primary_that_hangs_through_an_election_does_no_harm() {
+    let result = play(&["frozen-primary"]);
+    let frozen: Vec<&Value> = result["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|step| step["step"].as_str().unwrap().starts_with("freeze"))
+        .collect();
+    assert_eq!(frozen.len(), 2, "{result}");
+    // Somebody else served before it came back.
+    assert!(frozen.iter().all(|step| step["without_primary_ms"].as_u64() < Some(6500)), "{result}");
+}
+
 /// [PROTO-43] [PROTO-44] A version is in force when a primary speaks it.
 #[test]
 fn versions_rise_after_the_code() {

@@ -10,6 +10,7 @@ pub(super) const PLANS: &[(&str, &str)] = &[
     ("primary-first", include_str!("../../scenarios/primary-first.toml")),
     ("primary-last", include_str!("../../scenarios/primary-last.toml")),
     ("crash-swap", include_str!("../../scenarios/crash-swap.toml")),
+    ("frozen-primary", include_str!("../../scenarios/frozen-primary.toml")),
     ("one-down", include_str!("../../scenarios/one-down.toml")),
     ("versions", include_str!("../../scenarios/versions.toml")),
     ("bootstrap", include_str!("../../scenarios/bootstrap.toml")),

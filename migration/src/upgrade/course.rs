@@ -90,6 +90,8 @@ impl<'a, 'b> Course<'a, 'b> {
                 fleet.launch(place)?;
                 fleet.caught_up(place)
             }),
+            Step::Freeze { replica, seconds } => self
+                .one("freeze", *replica, |fleet, place| fleet.freeze(place, Duration::from_secs(*seconds))),
             Step::LoseDisk { replica } => self.one("lose the disk of", *replica, lose_disk),
             Step::Load { on } => self.record(if *on { "load on" } else { "load off" }, false, |fleet| {
                 fleet.traffic.rest(!on);

@@ -80,6 +80,19 @@ pub(super) fn text(error: HostError) -> String {
     error.to_string()
 }
 
+/// Sends a signal to a process of ours.
+fn signal(pid: u32, signal: &str) -> Result<(), String> {
+    if cfg!(not(unix)) {
+        return Err("a process cannot be frozen on this system".to_owned());
+    }
+    let status = std::process::Command::new("kill").args([signal, &pid.to_string()]).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("kill {signal} {pid}: {status}")),
+        Err(error) => Err(format!("kill: {error}")),
+    }
+}
+
 fn number(status: &Value, field: &str) -> u64 {
     status[field].as_u64().unwrap_or_default()
 }
@@ -264,6 +277,22 @@ impl<'a> Fleet<'a> {
                 format!("replica {}: the {side} host did not end with code 0 on `exit`", self.name(place));
             self.problems.push(problem);
         }
+    }
+
+    /// Stops a process in its tracks for a while, then waits until it has caught up.
+    pub(super) fn freeze(&mut self, place: usize, time: Duration) -> Result<(), String> {
+        let pid = self.cluster.host(place).pid().ok_or("the replica does not run")?;
+        signal(pid, "-STOP")?;
+        self.seats[place].away = true;
+        let end = Instant::now() + time;
+        let waited = self.until("the freeze to end", time + PATIENCE, |_| Ok(Instant::now() >= end));
+        signal(pid, "-CONT")?;
+        self.seats[place].away = false;
+        // An answer that was given up can still be under way on the old connection.
+        self.cluster.disconnect(place);
+        waited?;
+        self.caught_up(place)?;
+        self.serve(SERVED)
     }
 
     /// Looks at the directory of a process that is down, for the host that is to take it over.

@@ -82,6 +82,8 @@ pub(super) enum Step {
     Kill { replica: Target },
     /// Starts a replica that stays away.
     Start { replica: Target },
+    /// Stops a process in its tracks (SIGSTOP) and lets it go on after a while, not knowing that time has passed.
+    Freeze { replica: Target, seconds: u64 },
     /// Removes the files of a replica that stays away.
     LoseDisk { replica: Target },
     /// Requests go on or pause.
@@ -197,6 +199,7 @@ impl Plan {
             | Step::Restart { replica, .. }
             | Step::Promote { replica }
             | Step::CopyCheckpoint { replica }
+            | Step::Freeze { replica, .. }
             | Step::Kill { replica } => self.target(*replica),
             Step::Start { replica } | Step::LoseDisk { replica } => match replica {
                 Target::Number(_) => self.target(*replica),
