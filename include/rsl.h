@@ -797,20 +797,25 @@ public:
         return Code(rsl_machine_bootstrap(Handle(), &view, timeout), RSLBootstrapFailed);
     }
 
-    // Not available yet, except for a sequence number of 0, which asks for nothing.
+    // Loads the newest usable checkpoint of a data directory and executes its logs up to a sequence number, on this thread,
+    // reading only. The newest vote of a log is not known to be chosen: compare GetCurrentSequenceNumber afterwards.
     bool Replay(const char* directory, unsigned long long maxSeqNo) {
-        return Replay(directory, maxSeqNo, 0, NULL);
+        const detail::Text path(directory);
+        return rsl_machine_replay(Handle(), path.Get(), maxSeqNo) == RSL_OK;
     }
 
+    // And writes the state to another directory as the checkpoint of checkpointSeqNo. Both of the last two, or neither.
     bool Replay(const char* directory, unsigned long long maxSeqNo, unsigned long long checkpointSeqNo,
                 const char* checkpointDirectory) {
-        if (directory == NULL || (checkpointSeqNo != 0) != (checkpointDirectory != NULL)) {
+        if ((checkpointSeqNo != 0) != (checkpointDirectory != NULL)) {
             return false;
         }
-        if (maxSeqNo != 0) {
-            rsl_log(4, "Replay is not available yet");
+        if (checkpointDirectory == NULL) {
+            return Replay(directory, maxSeqNo);
         }
-        return maxSeqNo == 0;
+        const detail::Text path(directory);
+        const detail::Text into(checkpointDirectory);
+        return rsl_machine_replay_to_checkpoint(Handle(), path.Get(), maxSeqNo, checkpointSeqNo, into.Get()) == RSL_OK;
     }
 
     // Submits a request; never calls back. After RSLSuccess the cookie comes back exactly once.

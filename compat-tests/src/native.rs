@@ -156,9 +156,8 @@ pub fn build_programs(release: bool) -> Result<Vec<PathBuf>> {
     let (library, output) = (library(release)?, target().join("cpp"));
     std::fs::create_dir_all(&output)?;
     let mut programs = vec![("rsl-host".to_owned(), root().join("compat-tests/cpp/host/main.cc"))];
-    let samples = root().join("samples");
-    if samples.is_dir() {
-        for entry in std::fs::read_dir(samples)? {
+    for directory in ["compat-tests/c/samples", "compat-tests/cpp/samples"] {
+        for entry in std::fs::read_dir(root().join(directory)).context(directory)? {
             let path = entry?.path();
             if let (Some("c" | "cc"), Some(stem)) =
                 (path.extension().and_then(|e| e.to_str()), path.file_stem().and_then(|s| s.to_str()))

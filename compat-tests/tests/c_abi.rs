@@ -170,3 +170,13 @@ fn a_refused_start_is_notified() {
     assert!(text.contains("notify level=4 id=3 title=Could not load config message=NULL\n"), "{text}");
     assert!(text.contains("log level=4 title=Could not load config\n"), "{text}");
 }
+
+/// [CABI-21] [HARD-548] 24 threads on one handle, beside machines that come and go: nothing is lost, every cookie
+/// comes back once.
+#[test]
+fn many_threads_on_one_handle() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let (done, text) = output(&program("threads"), &[data.to_str().unwrap(), &free_port().to_string()]);
+    assert!(done.status.success() && done.stdout == b"done\n", "{text}");
+}

@@ -263,6 +263,20 @@ int main(int argc, char** argv) {
         CHECK(service.ReplicateRequest(request, 1, NULL) == RSLSuccess);
         CHECK(Eventually([&] { return service.shutDowns == 3; }));
         service.UnloadThisOne();
+        const unsigned long long total = service.executed;
+        // The same history, read by another object, which then starts nothing.
+        Service replayed;
+        CHECK(replayed.Replay(directory.c_str(), ~0ull) && replayed.loads == 1);
+        CHECK(replayed.GetCurrentSequenceNumber() > 0 && replayed.sum <= service.sum && replayed.sum + 2 >= service.sum);
+        RSLMemberSet set;
+        unsigned int number = 0;
+        CHECK(replayed.GetConfiguration(&set, &number) && number == 2 && set.GetNumMembers() == 1);
+        CHECK(replayed.ReplicateRequest(request, 1, NULL) == RSLNotPrimary && total > 0);
+        replayed.UnloadThisOne();
+        RSLStateMachine::Unload();
+        Service again;
+        CHECK(!again.Replay(directory.c_str(), ~0ull, 5, directory.c_str()));
+        CHECK(!again.Replay("no such directory", 5) || again.sum == 0);
     }
     RSLUnload();
     puts("done");

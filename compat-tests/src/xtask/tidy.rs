@@ -18,7 +18,7 @@ const TOO_LONG: usize = 1000;
 
 /// Text files that must not name a machine.
 const TEXT: &[&str] =
-    &[".rs", ".md", ".toml", ".sh", ".yml", ".json", ".c", ".h", ".hh", ".cs", ".py", ".txt", "run"];
+    &[".rs", ".md", ".toml", ".sh", ".yml", ".json", ".c", ".h", ".cc", ".hh", ".cs", ".py", ".txt", "run"];
 
 /// Runs all checks over the repository. True when there is no finding.
 pub(crate) fn run() -> Result<bool> {
