@@ -265,6 +265,9 @@ impl Checker {
         if header.promised < next.ballot {
             return fail(format!("{decree}.codex promises {} and holds {next}", header.promised));
         }
+        if header.configuration.as_ref().is_some_and(|configuration| configuration.members.nodes.is_empty()) {
+            return fail(format!("{decree}.codex names no members"));
+        }
         let Some(digest) = digest else { return fail(format!("the state in {decree}.codex is damaged")) };
         self.history.is_state_after(decree, digest).or_else(fail)
     }

@@ -142,9 +142,10 @@ impl<'a> Replay<'a> {
         save_to: Option<&Directory>,
     ) -> Result<(), RestoreError> {
         self.choose_checkpoint(target)?;
+        self.take_initial_members();
         self.read_logs(target, save_to)?;
         self.take_next_vote()?;
-        self.find_members()?;
+        self.require_members()?;
         let position = self.accepted.position();
         // As the engine decides when it is done: by decree, then by ballot.
         self.relearn =
@@ -536,13 +537,19 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn find_members(&mut self) -> Result<(), RestoreError> {
-        if !self.state_configuration.members.nodes.is_empty() {
-            return Ok(());
-        }
-        if let Some(members) = &self.settings.initial_members {
+    /// Where no checkpoint says who the members are, the caller does [STOR-64]; before the logs are read, because a
+    /// checkpoint saved on the way says it, too [XFER-46].
+    fn take_initial_members(&mut self) {
+        if let Some(members) = &self.settings.initial_members
+            && self.state_configuration.members.nodes.is_empty()
+        {
             self.state_configuration.members = Arc::clone(members);
             self.voting_configuration.members = Arc::clone(members);
+        }
+    }
+
+    fn require_members(&self) -> Result<(), RestoreError> {
+        if self.settings.initial_members.is_some() || !self.state_configuration.members.nodes.is_empty() {
             return Ok(());
         }
         let bootstrapped = self.accepted.ballot().id > 0 || self.accepted.decree() > Decree(1);

@@ -484,6 +484,9 @@ fn checkpoints_are_saved_while_replaying() {
     assert_eq!((app.loads, app.executed), (vec![Some(36)], vec![4]));
     let reader = CheckpointReader::open(&asking, &path("3.codex")).unwrap();
     assert_eq!(reader.header().next_vote.position(), vote(4, 1).position());
+    // Whoever copies it learns the members from it. Found by the simulator (seed 14771): it named none.
+    let configuration = reader.header().configuration.clone().unwrap();
+    assert_eq!((configuration.number, configuration.members), (1, members(3)));
 
     // A refusal is remembered and does not fail the start; neither does a failure.
     for (answer, refused) in [(SaveAnswer::Refused, true), (SaveAnswer::Failed, false)] {
