@@ -254,7 +254,8 @@ int main(int argc, char** argv) {
         // The same object again, and static Unload knows it.
         const unsigned long long kept = service.sum;
         Start(service, directory, port);
-        CHECK(service.sum == kept && service.loads == 2);
+        // What was outstanding at the unload may have been executed now.
+        CHECK(service.sum >= kept && service.sum <= kept + 2 && service.loads == 2);
         RSLStateMachine::Unload();
         CHECK(service.shutDowns == 2 && service.ReplicateRequest(request, 1, NULL) == RSLNotPrimary);
         // From inside a callback an unload only begins.
