@@ -76,7 +76,7 @@ fn a_primary_relinquishes() {
         .args(["demo", "--json", "--scenario", "relinquish", "--protocol", "4"])
         .output()
         .unwrap();
-    assert_eq!(refused.status.code(), Some(1), "before version 5 it has no effect [PROTO-114]");
+    assert_eq!(refused.status.code(), Some(1), "the demo plays it from version 5 on");
 }
 
 /// [PROTO-122]
