@@ -1,11 +1,12 @@
 //! One packet connection: its stream, what was received of the next packet, and whether the socket is ready.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read};
 use std::net::{SocketAddr, SocketAddrV4};
 
 use bytes::Bytes;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use socket2::SockRef;
 
 use super::queue::{Packet, SendQueue};
 use crate::engine::{ConnectionId, Direction, Origin};
@@ -15,6 +16,12 @@ use crate::wire::{DecodeError, PacketDecoder};
 const READ_BUDGET: usize = 1024 * 1024;
 /// Bytes written to one connection before the others get their turn.
 const WRITE_BUDGET: usize = 4 * 1024 * 1024;
+
+/// The flag that keeps a send from raising SIGPIPE. Rust's own `write_vectored` does not set it.
+#[cfg(unix)]
+const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
+#[cfg(not(unix))]
+const NO_SIGNAL: i32 = 0;
 
 /// The transport below the packets. TLS becomes a second variant that reads and writes records over the same socket
 /// [WIRE-43].
@@ -36,9 +43,12 @@ impl Stream {
         }
     }
 
+    /// A peer that is gone is an error, never SIGPIPE: that would end a C or C++ program.
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Stream::Plain(socket) => socket.write_vectored(slices),
+            Stream::Plain(socket) => {
+                socket.try_io(|| SockRef::from(&*socket).send_vectored_with_flags(slices, NO_SIGNAL))
+            }
         }
     }
 }
@@ -127,7 +137,7 @@ impl Connection {
     #[cfg(test)]
     pub(super) fn socket_options(&self) -> (bool, bool, Option<std::time::Duration>) {
         let Stream::Plain(socket) = &self.stream;
-        let socket = socket2::SockRef::from(socket);
+        let socket = SockRef::from(socket);
         (socket.tcp_nodelay().unwrap(), socket.keepalive().unwrap(), socket.linger().unwrap())
     }
 
@@ -208,5 +218,37 @@ pub(super) fn ipv4(address: SocketAddr) -> Option<SocketAddrV4> {
     match address {
         SocketAddr::V4(address) => Some(address),
         SocketAddr::V6(_) => None,
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// [WIRE-17] Writing to a peer that closed gives an error, and no signal that ends a program which does not expect it.
+    #[test]
+    fn a_closed_peer_raises_no_signal() {
+        let raised = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGPIPE, raised.clone()).unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        drop(listener.accept().unwrap());
+        socket.set_nonblocking(true).unwrap();
+        let mut stream = Stream::Plain(TcpStream::from_std(socket));
+        let end = Instant::now() + Duration::from_secs(10);
+        // The first write is answered with a reset, a later one fails.
+        let error = loop {
+            assert!(Instant::now() < end);
+            if let Err(error) = stream.write_vectored(&[IoSlice::new(b"x")]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert!(!raised.load(Ordering::Relaxed));
     }
 }
