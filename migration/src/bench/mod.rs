@@ -1,5 +1,7 @@
 //! `rsl bench`: closed-loop throughput of replica processes, beside what the disk itself does in the same run.
 
+mod measure;
+mod plot;
 mod raw;
 mod report;
 
@@ -9,8 +11,8 @@ use std::time::Duration;
 
 use migration::host::{Cluster, HostError, HostSettings, Member, Template, ports};
 
+use measure::{Measured, Sample, Setting};
 pub(crate) use raw::RawArgs;
-use report::{Measured, Setting};
 
 /// Measure throughput and latency of replica processes on this machine, and of the bare disk beside them.
 ///
@@ -20,13 +22,21 @@ use report::{Measured, Setting};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Requests in flight; several values are measured one after the other.
-    #[arg(long, value_delimiter = ',', default_value = "1,64,1024,4096",
+    #[arg(long, value_delimiter = ',', default_value = "1,16,64,256,1024,4096",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     inflight: Vec<u32>,
     /// Bytes of a request; several values are measured one after the other.
-    #[arg(long, value_delimiter = ',', default_value = "16,1024",
+    #[arg(long, value_delimiter = ',', default_value = "16,100,1024,65536",
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     size: Vec<u32>,
+    /// Requests per second of an open loop, instead of windows: latency counts from the time a request was due, so a
+    /// stall shows. Needs a host with `replicate-rate`, as ours.
+    #[arg(long, value_delimiter = ',', conflicts_with = "inflight",
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    rate: Vec<u32>,
+    /// Rounds per measurement, interleaved; the median is printed, with the spread.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
+    rounds: u32,
     /// Seconds per measurement.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
@@ -43,6 +53,9 @@ pub(crate) struct Args {
     /// `rsl replica` of this binary.
     #[arg(long, value_name = "COMMAND")]
     host: Option<String>,
+    /// Draw throughput and latency over the window into this SVG file.
+    #[arg(long, value_name = "FILE", conflicts_with = "rate")]
+    svg: Option<PathBuf>,
     /// Print JSON: one object for one measurement, a list for several.
     #[arg(long)]
     json: bool,
@@ -56,11 +69,12 @@ const WARM_UP: u64 = 4;
 impl Args {
     /// Runs all measurements and prints them.
     pub(crate) fn run(self) -> ExitCode {
-        match self.measure() {
-            Ok(results) => {
-                report::print(&results, self.json);
-                ExitCode::SUCCESS
-            }
+        let drawn = self.measure().and_then(|results| {
+            report::print(&results, self.json);
+            self.svg.as_ref().map_or(Ok(()), |file| plot::draw(file, &results))
+        });
+        match drawn {
+            Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("rsl bench: {error}");
                 ExitCode::FAILURE
@@ -84,15 +98,38 @@ impl Args {
             // A set of its own per size: the logs of one do not slow the other down.
             let dir = place.path().join(format!("size-{size}"));
             let mut bench = Bench::start(self, &template, &dir)?;
-            for &inflight in &self.inflight {
-                let setting = Setting { inflight, size, replicas: self.replicas, protocol: self.protocol };
-                let mut result = bench.run(setting, self.seconds)?;
-                let bytes = result.record_bytes();
+            let mut measured: Vec<Measured> = Vec::new();
+            for setting in self.settings(size) {
+                measured.push(Measured { setting, samples: Vec::new(), raw: raw::Raw::default() });
+            }
+            for _ in 0..self.rounds {
+                for result in &mut measured {
+                    result.samples.push(bench.run(result.setting, self.seconds)?);
+                }
+            }
+            for mut result in measured {
+                result.samples.sort_by(|a, b| a.ops_per_s.total_cmp(&b.ops_per_s));
+                let bytes = result.median().record_bytes(size);
                 result.raw = raw::measure(&own, &dir, self.replicas, bytes, self.seconds)?;
                 results.push(result);
             }
         }
         Ok(results)
+    }
+
+    fn settings(&self, size: u32) -> Vec<Setting> {
+        let setting = |inflight, rate| Setting {
+            inflight,
+            rate,
+            size,
+            replicas: self.replicas,
+            protocol: self.protocol,
+        };
+        if self.rate.is_empty() {
+            self.inflight.iter().map(|inflight| setting(*inflight, None)).collect()
+        } else {
+            self.rate.iter().map(|rate| setting(0, Some(*rate))).collect()
+        }
     }
 }
 
@@ -135,19 +172,37 @@ impl Bench {
         Ok(Bench { cluster, primary, _ports: leases })
     }
 
-    /// Finds the speed with a few windows, then measures about `seconds`.
-    fn run(&mut self, setting: Setting, seconds: u64) -> Result<Measured, String> {
-        let window = u64::from(setting.inflight);
-        let warm = self.replicate(&setting, window * WARM_UP, seconds)?;
-        let speed = warm["ops"].as_f64().unwrap_or(1.0).max(1.0);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of requests")]
-        let count = ((speed * seconds as f64) as u64).max(window);
+    /// Measures about `seconds`; a closed loop finds the speed with a few windows first.
+    fn run(&mut self, setting: Setting, seconds: u64) -> Result<Sample, String> {
+        let count = match setting.rate {
+            Some(rate) => u64::from(rate) * seconds,
+            None => {
+                // A short look at the speed, and a longer one.
+                let window = u64::from(setting.inflight);
+                let speed = self.speed(&setting, window * WARM_UP, seconds)?;
+                let speed = self.speed(&setting, (speed / 4).max(window), seconds)?;
+                (speed * seconds).max(window)
+            }
+        };
         // Reading the counters resets them.
-        self.ask("stats", READY)?;
+        self.stats()?;
         let answer = self.replicate(&setting, count, seconds)?;
-        let stats = self.ask("stats", READY)?;
-        Measured::read(setting, &answer, &stats)
+        let mut others = self.stats()?;
+        let primary = others.remove(self.primary);
+        Sample::read(&answer, &primary, &others)
             .ok_or_else(|| format!("not every request was executed: {answer}"))
+    }
+
+    /// Requests per second, found with `count` requests.
+    fn speed(&mut self, setting: &Setting, count: u64, seconds: u64) -> Result<u64, String> {
+        let answer = self.replicate(setting, count, seconds)?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of requests")]
+        Ok(answer["ops"].as_f64().unwrap_or(0.0).max(1.0) as u64)
+    }
+
+    /// The counters of all replicas.
+    fn stats(&mut self) -> Result<Vec<serde_json::Value>, String> {
+        (0..self.cluster.len()).map(|place| self.ask(place, "stats", READY)).collect()
     }
 
     fn replicate(
@@ -157,13 +212,16 @@ impl Bench {
         seconds: u64,
     ) -> Result<serde_json::Value, String> {
         let limit = Duration::from_secs(30 + 10 * seconds);
-        let command =
-            format!("replicate-random {count} {} {} {}", setting.size, setting.inflight, limit.as_millis());
-        self.ask(&command, limit)
+        let Setting { size, inflight, rate, .. } = setting;
+        let command = match rate {
+            Some(rate) => format!("replicate-rate {count} {size} {rate} {}", limit.as_millis()),
+            None => format!("replicate-random {count} {size} {inflight} {}", limit.as_millis()),
+        };
+        self.ask(self.primary, &command, limit)
     }
 
-    fn ask(&mut self, command: &str, limit: Duration) -> Result<serde_json::Value, String> {
-        let control = self.cluster.control(self.primary);
+    fn ask(&mut self, place: usize, command: &str, limit: Duration) -> Result<serde_json::Value, String> {
+        let control = self.cluster.control(place);
         control.and_then(|control| control.ask(command, limit)).map_err(|error| error.to_string())
     }
 }

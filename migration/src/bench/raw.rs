@@ -23,7 +23,7 @@ pub(crate) struct RawArgs {
 }
 
 impl RawArgs {
-    /// Runs and prints `{"count", "p50_us", "p99_us"}`.
+    /// Runs and prints `{"count", "p50_us", "p99_us", "bytes_per_s"}`.
     pub(crate) fn run(self) -> ExitCode {
         match self.append() {
             Ok(result) => {
@@ -41,16 +41,24 @@ impl RawArgs {
         let mut file = File::options().write(true).create_new(true).open(&self.file)?;
         let record = vec![0x5A; usize::try_from(self.bytes).unwrap_or(usize::MAX)];
         let mut times = Vec::new();
-        let end = Instant::now() + Duration::from_secs(self.seconds);
+        let begin = Instant::now();
+        let end = begin + Duration::from_secs(self.seconds);
         while Instant::now() < end {
             let start = Instant::now();
             file.write_all(&record)?;
             file.sync_data()?;
             times.push(start.elapsed());
         }
+        let secs = begin.elapsed().as_secs_f64();
+        let bytes_per_s = (times.len() as u64 * self.bytes) as f64 / secs;
         times.sort_unstable();
         let at = |part: usize| times.get(times.len() * part / 100).map_or(0, |time| micros(*time));
-        Ok(json!({ "count": times.len(), "p50_us": at(50), "p99_us": at(99) }))
+        Ok(json!({
+            "count": times.len(),
+            "p50_us": at(50),
+            "p99_us": at(99),
+            "bytes_per_s": bytes_per_s.round(),
+        }))
     }
 }
 
@@ -67,6 +75,8 @@ pub(crate) struct Raw {
     pub(crate) p50_us: u64,
     /// The same for the 99th percentile.
     pub(crate) p99_us: u64,
+    /// Bytes per second of each of them.
+    pub(crate) bytes_per_s: f64,
 }
 
 /// Runs `count` processes of this binary at the same time.
@@ -82,17 +92,20 @@ pub(crate) fn measure(own: &Path, dir: &Path, count: u16, bytes: u64, seconds: u
     let children = files.iter().map(start).collect::<Result<Vec<_>, String>>()?;
     let mut halves = Vec::new();
     let mut tails = Vec::new();
+    let mut rates = Vec::new();
     for child in children {
         let output = child.wait_with_output().map_err(text)?;
         let value: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
         halves.push(value["p50_us"].as_u64().unwrap_or(0));
         tails.push(value["p99_us"].as_u64().unwrap_or(0));
+        rates.push(value["bytes_per_s"].as_f64().unwrap_or(0.0));
     }
     for file in files {
         std::fs::remove_file(&file).map_err(text)?;
     }
     halves.sort_unstable();
     tails.sort_unstable();
+    rates.sort_unstable_by(f64::total_cmp);
     let middle = usize::from(count) / 2;
-    Ok(Raw { bytes, p50_us: halves[middle], p99_us: tails[middle] })
+    Ok(Raw { bytes, p50_us: halves[middle], p99_us: tails[middle], bytes_per_s: rates[middle] })
 }

@@ -12,7 +12,7 @@ use rsl_core::replica::{Cookie, Grouping, Refused, Replica};
 use rsl_core::types::{Decree, MemberSet, Node};
 use serde_json::{Value, json};
 
-use super::load::{Plan, Random, submit};
+use super::load::{Plan, Random, Rate, submit};
 use super::machine::HostMachine;
 use super::report;
 use super::state::{PAD_HEAD, SAVE_HEAD};
@@ -145,6 +145,7 @@ impl Commands {
             "replicate-nowait" => return self.replicate(words, Grouping::Batched, false),
             "replicate-random" => return self.replicate_random(words, Grouping::Batched),
             "replicate-random-exclusive" => return self.replicate_random(words, Grouping::Exclusive),
+            "replicate-rate" => return self.replicate_rate(words),
             "fastread" => return self.fast_read(words),
             "wait-seq" => {
                 let seq = words.number("the sequence number")?;
@@ -267,7 +268,7 @@ impl Commands {
     }
 
     fn submit(&self, requests: impl IntoIterator<Item = Bytes>, grouping: Grouping, wait: bool) -> Value {
-        let plan = Plan { grouping, window: u64::MAX, timeout: PATIENCE, wait };
+        let plan = Plan { grouping, window: u64::MAX, timeout: PATIENCE, wait, rate: None };
         let outcome = submit(&self.replica, &self.machine.waiters, requests, plan);
         report::outcome(&outcome, &self.machine)
     }
@@ -280,7 +281,33 @@ impl Commands {
         let timeout = words.milliseconds()?.unwrap_or(PATIENCE);
         let seed = words.optional("the seed")?;
         words.end()?;
-        if size == 0 || size > MAX_RANDOM || count > u64::from(u32::MAX) || window == 0 {
+        let plan = Plan { grouping, window, timeout, wait: true, rate: None };
+        self.submit_random(count, size, seed, plan)
+    }
+
+    /// `N SIZE RATE [TIMEOUTMS]`: an open loop, `RATE` requests per second; ours, not in the contract.
+    fn replicate_rate(&self, words: &mut Words<'_>) -> Result<Value, Failure> {
+        let count: u64 = words.number("the number of requests")?;
+        let size: usize = words.number("the size")?;
+        let rate: u32 = words.number("the rate")?;
+        let timeout = words.milliseconds()?.unwrap_or(PATIENCE);
+        words.end()?;
+        if rate == 0 {
+            return Err("the rate must be at least 1".into());
+        }
+        let grouping = Grouping::Batched;
+        let plan = Plan { grouping, window: u64::MAX, timeout, wait: true, rate: Some(Rate(rate)) };
+        self.submit_random(count, size, None, plan)
+    }
+
+    fn submit_random(
+        &self,
+        count: u64,
+        size: usize,
+        seed: Option<u64>,
+        plan: Plan,
+    ) -> Result<Value, Failure> {
+        if size == 0 || size > MAX_RANDOM || count > u64::from(u32::MAX) || plan.window == 0 {
             return Err("size, number and window must be at least 1, and not absurd".into());
         }
         // Without a seed the sequence of the last call goes on.
@@ -288,7 +315,6 @@ impl Commands {
             Some(seed) => Random::seeded(seed),
             None => *self.random.lock(),
         };
-        let plan = Plan { grouping, window, timeout, wait: true };
         let requests = (0..count).map(|_| random.request(size));
         let outcome = submit(&self.replica, &self.machine.waiters, requests, plan);
         *self.random.lock() = random;

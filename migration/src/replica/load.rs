@@ -7,7 +7,8 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
+use hdrhistogram::Histogram;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rsl_core::replica::{Cookie, Grouping, Refused, Replica};
 
 /// How a fast read ended: sequence number, count and hash.
@@ -76,11 +77,11 @@ struct Batch {
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct BatchState {
-    /// When each request was submitted.
+    /// When each request was submitted, or was to be submitted.
     starts: Vec<Instant>,
-    latencies: Vec<Duration>,
+    latencies: Latencies,
     aborted: u64,
     last_abort: Option<Refused>,
     last_seq: u64,
@@ -88,7 +89,7 @@ struct BatchState {
 
 impl BatchState {
     fn done(&self) -> u64 {
-        self.latencies.len() as u64 + self.aborted
+        self.latencies.count() + self.aborted
     }
 
     fn in_flight(&self) -> u64 {
@@ -101,7 +102,7 @@ impl Batch {
         let now = Instant::now();
         let mut state = self.state.lock();
         let start = usize::try_from(index).ok().and_then(|index| state.starts.get(index).copied());
-        state.latencies.push(start.map_or(Duration::ZERO, |start| now - start));
+        state.latencies.record(start.map_or(Duration::ZERO, |start| now.saturating_duration_since(start)));
         state.last_seq = seq;
         drop(state);
         self.changed.notify_all();
@@ -116,6 +117,36 @@ impl Batch {
     }
 }
 
+/// How long requests took, in microseconds, to three digits.
+#[derive(Clone, Debug)]
+pub(super) struct Latencies(Histogram<u64>);
+
+impl Latencies {
+    /// One hour: longer than any request is waited for.
+    const HIGHEST: u64 = 3_600_000_000;
+
+    fn new() -> Latencies {
+        Latencies(Histogram::new_with_bounds(1, Self::HIGHEST, 3).expect("the bounds are valid"))
+    }
+
+    fn record(&mut self, took: Duration) {
+        self.0.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The latency that this share of the requests did not exceed.
+    pub(super) fn percentile(&self, percent: f64) -> u64 {
+        self.0.value_at_quantile(percent / 100.0)
+    }
+
+    pub(super) fn max(&self) -> u64 {
+        self.0.max()
+    }
+}
+
 /// What became of a batch.
 #[derive(Debug)]
 pub(super) struct Outcome {
@@ -127,16 +158,7 @@ pub(super) struct Outcome {
     pub(super) last_abort: Option<Refused>,
     pub(super) seq: u64,
     pub(super) took: Duration,
-    /// Sorted.
-    pub(super) latencies: Vec<Duration>,
-}
-
-impl Outcome {
-    /// The latency below which this share of the requests was, in microseconds.
-    pub(super) fn percentile(&self, percent: usize) -> u64 {
-        let at = (self.latencies.len() * percent).div_ceil(100).saturating_sub(1);
-        self.latencies.get(at).map_or(0, |took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX))
-    }
+    pub(super) latencies: Latencies,
 }
 
 /// How a batch is submitted.
@@ -148,6 +170,20 @@ pub(super) struct Plan {
     pub(super) timeout: Duration,
     /// Wait until every request has ended.
     pub(super) wait: bool,
+    /// Submit at this rate, whatever becomes of the requests before.
+    pub(super) rate: Option<Rate>,
+}
+
+/// Requests per second of an open loop. Latencies count from the time at which a request was due: a server that stalls
+/// does not hide the requests that would have come meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate(pub(super) u32);
+
+impl Rate {
+    fn due(self, started: Instant, number: u64) -> Instant {
+        let nanos = u128::from(number) * 1_000_000_000 / u128::from(self.0);
+        started + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
 }
 
 /// Submits requests as the plan says and waits for them.
@@ -158,31 +194,41 @@ pub(super) fn submit(
     plan: Plan,
 ) -> Outcome {
     let number = waiters.number();
-    let batch = Arc::new(Batch { state: Mutex::default(), changed: Condvar::new() });
+    let state = BatchState {
+        starts: Vec::new(),
+        latencies: Latencies::new(),
+        aborted: 0,
+        last_abort: None,
+        last_seq: 0,
+    };
+    let batch = Arc::new(Batch { state: Mutex::new(state), changed: Condvar::new() });
     waiters.batches.lock().insert(number, Arc::clone(&batch));
     let started = Instant::now();
     let deadline = started + plan.timeout;
     let mut refused = None;
-    for request in requests {
-        if let Err(why) = submit_one(replica, &batch, number, &request, plan, deadline) {
+    for (place, request) in (0..).zip(requests) {
+        let due = plan.rate.map(|rate| rate.due(started, place));
+        if let Some(wait) = due.and_then(|due| due.checked_duration_since(Instant::now())) {
+            std::thread::sleep(wait);
+        }
+        if let Err(why) = submit_one(replica, &batch, number, &request, plan, due, deadline) {
             refused = Some(why);
             break;
         }
     }
-    if plan.wait {
-        batch.wait_until(deadline, |state| state.in_flight() == 0);
-    }
     let mut state = batch.state.lock();
+    if plan.wait {
+        batch.wait(&mut state, deadline, |state| state.in_flight() == 0);
+    }
     // Requests of a batch that is waited for no more are forgotten when they end.
     if state.in_flight() == 0 || plan.wait {
         waiters.batches.lock().remove(&number);
     }
-    let mut latencies = std::mem::take(&mut state.latencies);
-    latencies.sort_unstable();
+    let latencies = std::mem::replace(&mut state.latencies, Latencies::new());
     Outcome {
         refused,
         issued: state.starts.len() as u64,
-        executed: latencies.len() as u64,
+        executed: latencies.count(),
         aborted: state.aborted,
         last_abort: state.last_abort,
         seq: state.last_seq,
@@ -198,15 +244,16 @@ fn submit_one(
     number: u64,
     request: &Bytes,
     plan: Plan,
+    due: Option<Instant>,
     deadline: Instant,
 ) -> Result<(), Refused> {
     loop {
-        if !batch.wait_until(deadline, |state| state.in_flight() < plan.window) {
-            return Err(Refused::QueueFull);
-        }
         let index = {
             let mut state = batch.state.lock();
-            state.starts.push(Instant::now());
+            if !batch.wait(&mut state, deadline, |state| state.in_flight() < plan.window) {
+                return Err(Refused::QueueFull);
+            }
+            state.starts.push(due.unwrap_or_else(Instant::now));
             state.starts.len() as u64 - 1
         };
         let cookie = Cookie(number << INDEX_BITS | index);
@@ -227,11 +274,15 @@ fn submit_one(
 
 impl Batch {
     /// Waits for a condition; false when the time was over first.
-    fn wait_until(&self, deadline: Instant, condition: impl Fn(&BatchState) -> bool) -> bool {
-        let mut state = self.state.lock();
-        while !condition(&state) {
-            if self.changed.wait_until(&mut state, deadline).timed_out() {
-                return condition(&state);
+    fn wait(
+        &self,
+        state: &mut MutexGuard<'_, BatchState>,
+        deadline: Instant,
+        condition: impl Fn(&BatchState) -> bool,
+    ) -> bool {
+        while !condition(state) {
+            if self.changed.wait_until(state, deadline).timed_out() {
+                return condition(state);
             }
         }
         true
@@ -293,22 +344,22 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_taken_from_the_sorted_list() {
-        let latencies = (1..=200).map(Duration::from_micros).collect();
-        let outcome = Outcome {
-            refused: None,
-            issued: 200,
-            executed: 200,
-            aborted: 0,
-            last_abort: None,
-            seq: 1,
-            took: Duration::ZERO,
-            latencies,
-        };
-        assert_eq!(
-            (outcome.percentile(50), outcome.percentile(99), outcome.percentile(100)),
-            (100, 198, 200)
-        );
-        assert_eq!(Outcome { latencies: vec![], ..outcome }.percentile(50), 0);
+    fn percentiles_are_those_of_the_recorded_latencies() {
+        let mut latencies = Latencies::new();
+        assert_eq!((latencies.percentile(50.0), latencies.max(), latencies.count()), (0, 0, 0));
+        (1..=1000).map(Duration::from_micros).for_each(|took| latencies.record(took));
+        let percentiles = [50.0, 99.0, 99.9, 100.0].map(|percent| latencies.percentile(percent));
+        assert_eq!(percentiles, [500, 990, 999, 1000]);
+        assert_eq!((latencies.max(), latencies.count()), (1000, 1000));
+    }
+
+    /// A request of an open loop is due at its time, however late the ones before it were.
+    #[test]
+    fn an_open_loop_has_a_timetable() {
+        let now = Instant::now();
+        let due = |number| Rate(40_000).due(now, number) - now;
+        assert_eq!(due(0), Duration::ZERO);
+        assert_eq!(due(1), Duration::from_micros(25));
+        assert_eq!(due(4_000_000), Duration::from_secs(100));
     }
 }

@@ -168,7 +168,10 @@ impl StateMachine for HostMachine {
         let (index, hash) = (work.index, work.state.hash);
         work.index += 1;
         let cookie = execution.cookie();
-        let head = hex::encode(&request[..request.len().min(16)]);
+        let (mut hex, len) = ([0; 32], request.len().min(16));
+        let encoded = hex::encode_to_slice(&request[..len], &mut hex[..2 * len]);
+        debug_assert!(encoded.is_ok(), "two digits per byte");
+        let head = std::str::from_utf8(&hex[..2 * len]).unwrap_or_default();
         let local = u8::from(!cookie.is_none());
         let written = writeln!(work.lines, "{seq} {index} {} {hash:016x} {local} {head}", request.len());
         debug_assert!(written.is_ok(), "a string takes everything");

@@ -97,9 +97,10 @@ pub(super) fn outcome(outcome: &Outcome, machine: &HostMachine) -> Value {
         "hash": format!("{:016x}", machine.state().hash),
         "secs": secs,
         "ops": ops.round(),
-        "p50us": outcome.percentile(50),
-        "p99us": outcome.percentile(99),
-        "maxus": outcome.percentile(100),
+        "p50us": outcome.latencies.percentile(50.0),
+        "p99us": outcome.latencies.percentile(99.0),
+        "p999us": outcome.latencies.percentile(99.9),
+        "maxus": outcome.latencies.max(),
     })
 }
 
@@ -171,6 +172,12 @@ pub(super) fn stats(replica: &Replica) -> Value {
         "turns": stats.turns,
         "syncs": stats.syncs,
         "syncMicroseconds": micros(stats.sync_time),
+        "queueings": stats.queueing.count,
+        "queueingMicroseconds": micros(stats.queueing.total),
+        "executions": stats.executing.count,
+        "executionWaitMicroseconds": micros(stats.execution_wait.total),
+        "executingMicroseconds": micros(stats.executing.total),
+        "votings": stats.voting.count,
         "messagesIn": stats.messages_in,
         "messagesOut": stats.messages_out,
     })

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -52,11 +53,14 @@ struct State {
     /// In order; the requests after the last configuration change are in `requests`.
     waiting: Vec<Command>,
     requests: Vec<Request>,
+    /// Since when the first of `requests` waits.
+    since: Option<Instant>,
 }
 
 impl State {
     /// Takes everything out, in order.
     fn take(&mut self) -> Vec<Command> {
+        self.since = None;
         let mut commands = std::mem::take(&mut self.waiting);
         if !self.requests.is_empty() {
             commands.push(Command::Replicate(std::mem::take(&mut self.requests)));
@@ -101,6 +105,9 @@ impl Admission {
         }
         self.queued.fetch_add(len + OVERHEAD, Ordering::Relaxed);
         state.draining = grouping == Grouping::LastDecree;
+        if state.requests.is_empty() {
+            state.since = Some(Instant::now());
+        }
         state.requests.push(Request {
             payload,
             token: RequestToken(cookie.0),
@@ -120,9 +127,11 @@ impl Admission {
         Ok(())
     }
 
-    /// All that was accepted since the last call, in order.
-    pub(super) fn take(&self) -> Vec<Command> {
-        self.state.lock().take()
+    /// All that was accepted since the last call, in order, and how long the first request has waited.
+    pub(super) fn take(&self) -> (Vec<Command>, Option<Duration>) {
+        let mut state = self.state.lock();
+        let waited = state.since.map(|since| since.elapsed());
+        (state.take(), waited)
     }
 
     /// The loop, when the replica is promoted: requests are taken from here on [PROTO-128].
@@ -224,7 +233,7 @@ mod tests {
         assert_eq!(submit(&admission, b"last", Grouping::LastDecree), Ok(()));
         assert_eq!(batched(), Err(Refused::ShuttingDown));
         assert!(admission.is_draining());
-        assert_eq!(waiting(admission.take()), [(7, false, false), (7, true, true)]);
+        assert_eq!(waiting(admission.take().0), [(7, false, false), (7, true, true)]);
         admission.close();
         assert_eq!(batched(), Err(Refused::NotPrimary));
 
@@ -243,7 +252,7 @@ mod tests {
         admission.open();
         assert_eq!(submit(&admission, b"x", Grouping::Batched), Ok(()));
         assert_eq!(admission.close().len(), 1);
-        assert!(!admission.is_open() && admission.take().is_empty());
+        assert!(!admission.is_open() && admission.take().0.is_empty());
         admission.shut_down();
         admission.open();
         assert!(!admission.is_open());
@@ -262,8 +271,8 @@ mod tests {
         assert_eq!(submit(&admission, b"z", Grouping::LastDecree), Ok(()));
         assert_eq!(change(2), Err(Refused::ShuttingDown));
         let order = [(7, false, false), (1, true, false), (7, false, false), (7, true, true)];
-        assert_eq!(waiting(admission.take()), order);
-        assert!(admission.take().is_empty());
+        assert_eq!(waiting(admission.take().0), order);
+        assert!(admission.take().0.is_empty());
     }
 
     /// [HARD-3] [HARD-555] [HARD-558] [HARD-560] Empty requests, and requests whose vote would not fit a promise.

@@ -115,7 +115,9 @@ impl Driver {
         self.shared.counters.turn();
         self.net.turn(now, events);
         self.take_events(events);
-        self.inputs.extend(self.shared.admission.take().into_iter().map(Input::Command));
+        let (commands, waited) = self.shared.admission.take();
+        self.inputs.extend(commands.into_iter().map(Input::Command));
+        waited.into_iter().for_each(|waited| self.shared.counters.queued(waited));
         if self.engine.deadline().is_some_and(|deadline| deadline <= now) {
             self.inputs.push(Input::Links(self.net.links()));
         }

@@ -13,7 +13,7 @@ use super::{Cookie, Execution, Refused, StateMachine};
 use crate::engine::{
     AbortReason, Apply, ChangeToken, Command, Input, RequestToken, Role, SaveOutcome, SaveRequest,
 };
-use crate::types::{Configuration, Decree};
+use crate::types::{Configuration, Decree, Instant};
 use crate::wire::Vote;
 
 /// Passed votes that were left on disk are read in portions of this size [PROTO-135].
@@ -56,8 +56,8 @@ pub(super) enum Saved {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all jobs are decrees")]
 enum Job {
-    /// Execute the next decree.
-    Execute { vote: Vote, tokens: Vec<RequestToken>, change: Option<ChangeToken> },
+    /// Execute the next decree, which waits since `since`.
+    Execute { vote: Vote, tokens: Vec<RequestToken>, change: Option<ChangeToken>, since: Instant },
     /// Execute these decrees, whose votes are in the log [PROTO-135].
     ReadBack { first: Decree, last: Decree },
     /// Abort a request.
@@ -115,12 +115,13 @@ impl ExecutionQueue {
 
     /// Queues a turn's work; opens and closes the admission on the way.
     pub(super) fn submit(&self, shared: &Shared, work: impl IntoIterator<Item = Apply>) {
+        let now = shared.clock.now();
         let mut queue = self.queue.lock();
         for apply in work {
             match apply {
                 Apply::Execute { vote, tokens, change } => {
                     shared.progress.add_pending(1);
-                    queue.push_vote(vote, tokens, change, self.limit);
+                    queue.push_vote(vote, tokens, change, now, self.limit);
                 }
                 Apply::Abort { token, reason } => {
                     queue.jobs.push_back(Job::Abort { token, why: reason.into() });
@@ -211,7 +212,14 @@ impl ExecutionQueue {
 impl Queue {
     /// Keeps the vote in memory, or notes that it has to be read back: when there is no room, or the vote before it is
     /// not in memory either. Votes with tokens and those of a primary are kept in any case [PROTO-134] [HARD-335].
-    fn push_vote(&mut self, vote: Vote, tokens: Vec<RequestToken>, change: Option<ChangeToken>, limit: u64) {
+    fn push_vote(
+        &mut self,
+        vote: Vote,
+        tokens: Vec<RequestToken>,
+        change: Option<ChangeToken>,
+        since: Instant,
+        limit: u64,
+    ) {
         let decree = vote.decree();
         if tokens.is_empty() && change.is_none() && !self.primary {
             match self.jobs.back_mut() {
@@ -227,7 +235,7 @@ impl Queue {
             }
         }
         self.bytes += vote.encoded().len() as u64;
-        self.jobs.push_back(Job::Execute { vote, tokens, change });
+        self.jobs.push_back(Job::Execute { vote, tokens, change, since });
     }
 
     /// The promotion goes before the decrees that wait, but not before what ends an earlier term.
@@ -334,7 +342,12 @@ impl<D: ExecutionDisk> Executor<D> {
 
     fn perform(&mut self, job: Job) {
         match job {
-            Job::Execute { vote, tokens, change } => self.execute(&vote, tokens, change),
+            Job::Execute { vote, tokens, change, since } => {
+                let started = self.shared.clock.now();
+                self.execute(&vote, tokens, change);
+                let took = self.shared.clock.now().since(started);
+                self.shared.counters.executed(started.since(since), took);
+            }
             Job::ReadBack { first, last } => self.read_back(first, last),
             Job::Abort { token, why } => self.abort(token, why),
             Job::AbortChange { token, why } => self.abort_change(token, why),
@@ -395,7 +408,8 @@ impl<D: ExecutionDisk> Executor<D> {
             }
         };
         let bytes = votes.iter().map(|vote| vote.encoded().len() as u64).sum();
-        self.shared.counters.log_read(bytes, self.shared.clock.now().since(started));
+        let now = self.shared.clock.now();
+        self.shared.counters.log_read(bytes, now.since(started));
         let reached = votes.last().map_or(first, Vote::decree);
         let mut queue = self.shared.execution.queue.lock();
         if reached < last {
@@ -403,7 +417,7 @@ impl<D: ExecutionDisk> Executor<D> {
         }
         for vote in votes.into_iter().rev() {
             queue.bytes += vote.encoded().len() as u64;
-            queue.jobs.push_front(Job::Execute { vote, tokens: Vec::new(), change: None });
+            queue.jobs.push_front(Job::Execute { vote, tokens: Vec::new(), change: None, since: now });
         }
     }
 

@@ -26,6 +26,12 @@ pub struct Stats {
     pub syncs: u64,
     /// Time spent in writing and syncing the log.
     pub sync_time: Duration,
+    /// From the first request that waits for the loop to the turn that takes it, and all behind it, into the engine.
+    pub queueing: Span,
+    /// From passing a decree to the beginning of its execution.
+    pub execution_wait: Span,
+    /// Executing a decree, callbacks included.
+    pub executing: Span,
     /// Messages received.
     pub messages_in: u64,
     /// Messages sent, counted per peer.
@@ -58,6 +64,7 @@ impl Span {
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     spans: Mutex<Spans>,
+    execution: Mutex<ExecutionSpans>,
     turns: AtomicU64,
     messages_in: AtomicU64,
     messages_out: AtomicU64,
@@ -71,6 +78,14 @@ struct Spans {
     voting: Span,
     syncs: u64,
     sync_time: Duration,
+    queueing: Span,
+}
+
+/// What the execution thread counts: apart, so that it and the loop do not wait for each other.
+#[derive(Debug, Default)]
+struct ExecutionSpans {
+    wait: Span,
+    executing: Span,
 }
 
 impl Counters {
@@ -99,6 +114,18 @@ impl Counters {
         self.spans.lock().voting.add(0, took);
     }
 
+    /// A turn took requests of which the first had waited this long.
+    pub(super) fn queued(&self, took: Duration) {
+        self.spans.lock().queueing.add(0, took);
+    }
+
+    /// A decree was executed, after a wait in the queue.
+    pub(super) fn executed(&self, wait: Duration, took: Duration) {
+        let mut spans = self.execution.lock();
+        spans.wait.add(0, wait);
+        spans.executing.add(0, took);
+    }
+
     pub(super) fn turn(&self) {
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
@@ -118,6 +145,7 @@ impl Counters {
         let taken =
             std::mem::replace(&mut *spans, Spans { since: Some((now, executed)), ..Spans::default() });
         drop(spans);
+        let execution = std::mem::take(&mut *self.execution.lock());
         Stats {
             capture_time: now.since(since),
             decrees_executed: executed.0.saturating_sub(from.0),
@@ -127,6 +155,9 @@ impl Counters {
             turns: self.turns.swap(0, Ordering::Relaxed),
             syncs: taken.syncs,
             sync_time: taken.sync_time,
+            queueing: taken.queueing,
+            execution_wait: execution.wait,
+            executing: execution.executing,
             messages_in: self.messages_in.swap(0, Ordering::Relaxed),
             messages_out: self.messages_out.swap(0, Ordering::Relaxed),
         }
@@ -148,6 +179,8 @@ mod tests {
         counters.voted(micros(70));
         counters.voted(micros(50));
         counters.log_read(2048, micros(9));
+        counters.queued(micros(11));
+        counters.executed(micros(20), micros(30));
         counters.turn();
         let first = counters.snapshot(Instant(1_000_500), Decree(7));
         assert_eq!(first.capture_time, micros(500));
@@ -156,6 +189,8 @@ mod tests {
         assert_eq!((first.syncs, first.sync_time), (2, micros(400)));
         assert_eq!(first.voting, Span { count: 2, bytes: 0, total: micros(120), max: micros(70) });
         assert_eq!(first.log_reads, Span { count: 1, bytes: 2048, total: micros(9), max: micros(9) });
+        assert_eq!(first.queueing, Span { count: 1, bytes: 0, total: micros(11), max: micros(11) });
+        assert_eq!((first.execution_wait.total, first.executing.total), (micros(20), micros(30)));
         assert_eq!(first.turns, 1);
         let second = counters.snapshot(Instant(1_000_900), Decree(7));
         assert_eq!(second, Stats { capture_time: micros(400), ..Stats::default() });
