@@ -34,7 +34,7 @@ impl Oracle {
         self.count += 1;
         self.last_seq = seq;
         self.last = request[..request.len().min(4096)].to_vec();
-        if request.len() >= 12 && request.starts_with(b"\0PAD") {
+        if request.len() >= 12 && request.starts_with(PAD) {
             self.pad = request[4..12].iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
         }
     }
@@ -55,9 +55,12 @@ impl Oracle {
 /// The request that asks for a checkpoint.
 pub const SAVE: &[u8] = b"\0SAV";
 
+/// What a request begins with that sets the padding.
+pub const PAD: &[u8] = b"\0PAD";
+
 /// The request that sets the padding.
 pub fn pad_request(pad: u64) -> Vec<u8> {
-    [b"\0PAD".as_slice(), &pad.to_le_bytes()].concat()
+    [PAD, &pad.to_le_bytes()].concat()
 }
 
 /// The request generator of `replicate-random`.

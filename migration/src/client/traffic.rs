@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use migration::host::{Control, HostError};
+use migration::host::{Control, HostError, office};
 use parking_lot::Mutex;
 
 use super::load::{BATCH, Load};
@@ -13,7 +13,8 @@ use super::load::{BATCH, Load};
 /// Between two batches, and between two looks for a primary.
 const PAUSE: Duration = Duration::from_millis(5);
 const CONNECT: Duration = Duration::from_millis(500);
-const ANSWER: Duration = Duration::from_secs(70);
+/// A batch that takes longer counts as not acknowledged; whether it was executed is seen in the exec logs.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// When a batch was answered, and how many of its requests were executed.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +71,12 @@ impl Traffic {
     /// Requests acknowledged so far.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.shared.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// The same, to be asked from elsewhere.
+    pub(crate) fn watch(&self) -> impl Fn() -> u64 + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || shared.acknowledged.load(Ordering::Relaxed)
     }
 
     /// Batches of which something was executed, so far.
@@ -132,11 +139,13 @@ fn submit_until_stopped(shared: &Shared, load: &mut Load) -> Result<(), String> 
     Ok(())
 }
 
+/// The replica that is primary under the highest ballot; one that was outbid may not know it.
 fn find_primary(shared: &Shared) -> Option<Control> {
     let hosts = shared.hosts.lock().clone();
-    hosts.iter().find_map(|(id, port)| {
+    let claims = hosts.iter().filter_map(|(id, port)| {
         let mut control = Control::connect(id, *port, CONNECT).ok()?;
         let status = control.ask("status", CONNECT).ok()?;
-        (status["isPrimary"] == true && status["recovered"] == true).then_some(control)
-    })
+        Some((office(&status)?, control))
+    });
+    claims.max_by(|(one, _), (other, _)| one.cmp(other)).map(|(_, control)| control)
 }

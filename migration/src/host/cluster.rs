@@ -14,6 +14,15 @@ pub struct Cluster {
     controls: Vec<Option<Control>>,
 }
 
+/// The ballot under which a replica says it is primary, in order: number, then length and bytes of the member id.
+/// Nothing when it does not serve.
+pub fn office(status: &Value) -> Option<(u64, usize, String)> {
+    let serves = status["isPrimary"] == true && status["recovered"] == true;
+    let ballot = &status["maxBallot"];
+    let member = ballot[1].as_str().unwrap_or_default().to_owned();
+    serves.then(|| (ballot[0].as_u64().unwrap_or_default(), member.len(), member))
+}
+
 /// How long one status query may take.
 const STATUS: Duration = Duration::from_secs(5);
 
@@ -132,12 +141,24 @@ impl Cluster {
 
     /// The host that is the recovered primary, if one is.
     pub fn primary(&mut self) -> Option<usize> {
-        (0..self.len()).find(|place| {
-            self.hosts[*place].pid().is_some()
-                && self
-                    .status(*place)
-                    .is_ok_and(|status| status["isPrimary"] == true && status["recovered"] == true)
-        })
+        self.primary_among(0..self.len())
+    }
+
+    /// The recovered primary among these hosts. One that was outbid and does not know it yet may say that it is primary as
+    /// well: the highest ballot counts.
+    pub fn primary_among(&mut self, places: impl IntoIterator<Item = usize>) -> Option<usize> {
+        let mut best = None;
+        for place in places {
+            if self.hosts[place].pid().is_none() {
+                continue;
+            }
+            if let Ok(status) = self.status(place)
+                && let Some(ballot) = office(&status)
+            {
+                best = best.max(Some((ballot, place)));
+            }
+        }
+        best.map(|(_, place)| place)
     }
 
     /// Waits for a recovered primary, looking after the processes meanwhile; nothing when the time is over or

@@ -56,11 +56,17 @@ impl Template {
 
     /// The template of `rsl replica`, given the path of the `rsl` binary.
     pub fn rsl_replica(rsl: &Path) -> Self {
-        let arguments = "replica --id {id} --dir {dir} --version {version} --members {members} --self {self} \
+        Self::ours(rsl, &["replica"])
+    }
+
+    /// The template of a host that takes the arguments of the contract behind its `first` ones.
+    pub(super) fn ours(program: &Path, first: &[&str]) -> Self {
+        let arguments = "--id {id} --dir {dir} --version {version} --members {members} --self {self} \
                          --control {control} --events {events} --execlog {execlog}";
+        let first = first.iter().map(|word| (*word).to_owned());
         Self {
-            program: rsl.as_os_str().to_owned(),
-            arguments: arguments.split_ascii_whitespace().map(str::to_owned).collect(),
+            program: program.as_os_str().to_owned(),
+            arguments: first.chain(arguments.split_ascii_whitespace().map(str::to_owned)).collect(),
             dir_map: Vec::new(),
             others: Vec::new(),
         }
@@ -79,6 +85,11 @@ impl Template {
             0 => self,
             other => &self.others[other - 1],
         }
+    }
+
+    /// Whether the program is told its own address apart from the list of members.
+    pub fn names_self(&self) -> bool {
+        self.arguments.iter().any(|argument| placeholders(argument).any(|name| name == "self"))
     }
 
     /// The program to start.

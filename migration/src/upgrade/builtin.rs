@@ -11,6 +11,9 @@ pub(super) const PLANS: &[(&str, &str)] = &[
     ("primary-last", include_str!("../../scenarios/primary-last.toml")),
     ("crash-swap", include_str!("../../scenarios/crash-swap.toml")),
     ("frozen-primary", include_str!("../../scenarios/frozen-primary.toml")),
+    ("paused-primary", include_str!("../../scenarios/paused-primary.toml")),
+    ("partitioned-primary", include_str!("../../scenarios/partitioned-primary.toml")),
+    ("bad-links", include_str!("../../scenarios/bad-links.toml")),
     ("one-down", include_str!("../../scenarios/one-down.toml")),
     ("versions", include_str!("../../scenarios/versions.toml")),
     ("bootstrap", include_str!("../../scenarios/bootstrap.toml")),
@@ -18,6 +21,7 @@ pub(super) const PLANS: &[(&str, &str)] = &[
     ("during-copy", include_str!("../../scenarios/during-copy.toml")),
     ("replica-sets", include_str!("../../scenarios/replica-sets.toml")),
     ("lost-disk", include_str!("../../scenarios/lost-disk.toml")),
+    ("damaged-disk", include_str!("../../scenarios/damaged-disk.toml")),
 ];
 
 /// The text of a plan.

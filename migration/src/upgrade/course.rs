@@ -1,17 +1,13 @@
 //! The course of a rehearsal: the steps of a plan one after another, each with its time and its price.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
+use super::faults;
 use super::fleet::{Fleet, PATIENCE, Seat};
-use super::plan::{Role, Side, Step, Target};
-
-/// A command that came to nothing is given again after this time.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// Between two attempts at a promotion.
-const PROMOTE_AGAIN: Duration = Duration::from_secs(1);
+use super::operations::{
+    await_version, begin_copy, bootstrap, change_set, checkpoint, copy_checkpoint, grow, promote, relinquish,
+};
+use super::plan::{Condition, Role, Side, Step, Target, Way};
 
 /// A step that was played. A step for several replicas is one of these for each.
 #[derive(Clone, Debug)]
@@ -37,13 +33,11 @@ enum Change {
 pub(super) struct Course<'a, 'b> {
     fleet: &'a mut Fleet<'b>,
     pub(super) played: Vec<Played>,
-    /// Told the name of each step when it begins.
-    announce: &'a mut dyn FnMut(&str),
 }
 
 impl<'a, 'b> Course<'a, 'b> {
-    pub(super) fn new(fleet: &'a mut Fleet<'b>, announce: &'a mut dyn FnMut(&str)) -> Self {
-        Self { fleet, played: Vec::new(), announce }
+    pub(super) fn new(fleet: &'a mut Fleet<'b>) -> Self {
+        Self { fleet, played: Vec::new() }
     }
 
     /// Plays until the end or the first step that fails.
@@ -60,7 +54,7 @@ impl<'a, 'b> Course<'a, 'b> {
         swap: bool,
         play: impl FnOnce(&mut Fleet<'b>) -> Result<(), String>,
     ) -> Result<(), String> {
-        (self.announce)(name);
+        self.fleet.board.announce(name);
         let began = Instant::now();
         let failed = play(self.fleet).err();
         let result = failed.clone().map_or(Ok(()), |why| Err(format!("{name}: {why}")));
@@ -90,9 +84,41 @@ impl<'a, 'b> Course<'a, 'b> {
                 fleet.launch(place)?;
                 fleet.caught_up(place)
             }),
-            Step::Freeze { replica, seconds } => self
-                .one("freeze", *replica, |fleet, place| fleet.freeze(place, Duration::from_secs(*seconds))),
-            Step::LoseDisk { replica } => self.one("lose the disk of", *replica, lose_disk),
+            Step::Freeze { replica, seconds } => self.one("freeze", *replica, |fleet, place| {
+                faults::freeze(fleet, place, Duration::from_secs(*seconds))
+            }),
+            Step::Pause { replica, seconds } => self.one("pause", *replica, |fleet, place| {
+                faults::pause(fleet, place, Duration::from_secs(*seconds))
+            }),
+            Step::LoseDisk { replica } => self.one("lose the disk of", *replica, faults::lose_disk),
+            Step::CorruptDisk { replica } => self.one("damage the log of", *replica, faults::corrupt_disk),
+            Step::Partition { groups } => {
+                let shown: Vec<String> = groups.iter().map(|group| numbers(group)).collect();
+                self.record(&format!("partition {}", shown.join(" | ")), false, |fleet| {
+                    faults::partition(fleet, groups)
+                })
+            }
+            Step::Isolate { replica, way } => {
+                let verb = match way {
+                    Way::Both => "isolate",
+                    Way::In => "make deaf",
+                    Way::Out => "make mute",
+                };
+                self.one(verb, *replica, |fleet, place| faults::isolate(fleet, place, *way))
+            }
+            Step::Delay { replica, milliseconds } => {
+                let by = Duration::from_millis(*milliseconds);
+                self.one(&format!("{milliseconds} ms of delay around"), *replica, |fleet, place| {
+                    faults::delay(fleet, place, by)
+                })
+            }
+            Step::Duplicate { replica, every } => {
+                self.one(&format!("double every {every}. packet around"), *replica, |fleet, place| {
+                    faults::duplicate(fleet, place, *every)
+                })
+            }
+            Step::Heal => self.record("heal all links", false, |fleet| faults::heal(fleet)),
+            Step::Await { until, replica, within } => self.wait_for(*until, *replica, *within),
             Step::Load { on } => self.record(if *on { "load on" } else { "load off" }, false, |fleet| {
                 fleet.traffic.rest(!on);
                 Ok(())
@@ -101,11 +127,20 @@ impl<'a, 'b> Course<'a, 'b> {
                 self.record(&format!("serve {requests} requests"), false, |fleet| fleet.serve(*requests))
             }
             Step::Checkpoint => self.record("checkpoint on every replica", false, checkpoint),
-            Step::CopyCheckpoint { replica } => self.one("copy a checkpoint to", *replica, copy_checkpoint),
-            Step::Members { set, within } => {
-                let names: Vec<String> = set.iter().map(ToString::to_string).collect();
-                self.record(&format!("change the set to {}", names.join(" ")), false, |fleet| {
-                    change_set(fleet, set, Duration::from_secs(*within))
+            Step::Grow { mebibytes } => {
+                self.record(&format!("a state of {mebibytes} MiB"), false, |fleet| grow(fleet, *mebibytes))
+            }
+            Step::CopyCheckpoint { replica, wait: true } => {
+                self.one("copy a checkpoint to", *replica, copy_checkpoint)
+            }
+            Step::CopyCheckpoint { replica, wait: false } => {
+                self.one("begin to copy a checkpoint to", *replica, begin_copy)
+            }
+            Step::Members { set, within, wait } => {
+                let verb = if *wait { "change" } else { "begin to change" };
+                let within = Duration::from_secs(*within);
+                self.record(&format!("{verb} the set to {}", numbers(set)), false, |fleet| {
+                    change_set(fleet, set, within, *wait)
                 })
             }
             Step::Bootstrap { set } => self.record("bootstrap", false, |fleet| bootstrap(fleet, set)),
@@ -140,6 +175,41 @@ impl<'a, 'b> Course<'a, 'b> {
         };
         let name = format!("{verb} replica {}", self.fleet.name(place));
         self.record(&name, false, |fleet| play(fleet, place))
+    }
+
+    fn wait_for(&mut self, until: Condition, replica: Option<usize>, within: u64) -> Result<(), String> {
+        let place = replica.map(|number| number - 1);
+        let name = match (until, place) {
+            (Condition::Primary, None) => "a primary serves".to_owned(),
+            (Condition::Primary, Some(place)) => {
+                format!("replica {} serves as primary", self.fleet.name(place))
+            }
+            (Condition::AnotherPrimary, place) => {
+                let name = place.map(|place| self.fleet.name(place));
+                format!("another than replica {} serves as primary", name.unwrap_or_default())
+            }
+            (Condition::UpToDate, None) => "every member is up to date".to_owned(),
+            (Condition::UpToDate, Some(place)) => format!("replica {} is up to date", self.fleet.name(place)),
+        };
+        self.record(&format!("wait until {name}"), false, |fleet| {
+            let within = Duration::from_secs(within);
+            match (until, place) {
+                (Condition::UpToDate, Some(place)) => fleet.caught_up_within(place, within),
+                (Condition::UpToDate, None) => {
+                    let members = fleet.members.clone();
+                    let running = members.into_iter().filter(|place| !fleet.seats[*place].away);
+                    let running: Vec<usize> = running.collect();
+                    running.into_iter().try_for_each(|place| fleet.caught_up_within(place, within))
+                }
+                (Condition::Primary | Condition::AnotherPrimary, place) => {
+                    fleet.until(&name, within, |fleet| {
+                        let wanted = until == Condition::Primary;
+                        let now = fleet.primary_now();
+                        Ok(now.is_some() && place.is_none_or(|place| (now == Some(place)) == wanted))
+                    })
+                }
+            }
+        })
     }
 
     /// A change of one replica, or of several one after another.
@@ -199,131 +269,7 @@ impl<'a, 'b> Course<'a, 'b> {
     }
 }
 
-fn number(status: &Value, field: &str) -> u64 {
-    status[field].as_u64().unwrap_or_default()
-}
-
-fn await_version(fleet: &mut Fleet<'_>, version: u16) -> Result<(), String> {
-    fleet.until(&format!("version {version} on every member"), PATIENCE, |fleet| {
-        let members = fleet.members.clone();
-        let mut running = members.into_iter().filter(|place| !fleet.seats[*place].away).collect::<Vec<_>>();
-        running.retain(|place| {
-            fleet.status(*place).is_none_or(|status| number(&status, "version") != u64::from(version))
-        });
-        Ok(running.is_empty())
-    })
-}
-
-fn lose_disk(fleet: &mut Fleet<'_>, place: usize) -> Result<(), String> {
-    if !fleet.seats[place].away {
-        return Err("the replica runs; kill it first".to_owned());
-    }
-    let dir = fleet.dir(place);
-    let failed = |error: std::io::Error| format!("{}: {error}", dir.display());
-    fs::remove_dir_all(&dir).map_err(failed)?;
-    fs::create_dir(&dir).map_err(failed)
-}
-
-/// Asks the primary for a checkpoint until one is asked for, and waits until every running member has it.
-fn checkpoint(fleet: &mut Fleet<'_>) -> Result<(), String> {
-    let mut wanted = None;
-    fleet.until("a checkpoint on every member", PATIENCE, |fleet| {
-        let Some(decree) = wanted else {
-            if let Some(primary) = fleet.primary_now() {
-                // The primary can go away with the command under way.
-                let answer = fleet.ask(primary, "checkpoint");
-                if let Ok(answer) = answer
-                    && answer["executed"] == 1
-                {
-                    wanted = answer["seq"].as_u64();
-                }
-            }
-            return Ok(false);
-        };
-        let members = fleet.members.clone();
-        let mut running = members.into_iter().filter(|place| !fleet.seats[*place].away).collect::<Vec<_>>();
-        running.retain(|place| {
-            fleet.status(*place).is_none_or(|status| number(&status, "checkpointedDecree") < decree)
-        });
-        Ok(running.is_empty())
-    })
-}
-
-fn copy_checkpoint(fleet: &mut Fleet<'_>, place: usize) -> Result<(), String> {
-    let before = number(&fleet.ask(place, "status")?, "copied");
-    let mut asked: Option<Instant> = None;
-    fleet.until("a checkpoint to be copied", PATIENCE, |fleet| {
-        if asked.is_none_or(|at| at.elapsed() > ASK_AGAIN) {
-            let answer = fleet.ask(place, "copystate 7")?;
-            if answer["rc"] != "RSLSuccess" {
-                return Err(format!("copystate answered {answer}"));
-            }
-            asked = Some(Instant::now());
-        }
-        let copied = |status: Value| number(&status, "copied") > before && status["lastCopied"] != "";
-        Ok(fleet.status(place).is_some_and(copied))
-    })
-}
-
-fn change_set(fleet: &mut Fleet<'_>, set: &[usize], within: Duration) -> Result<(), String> {
-    let to: Vec<usize> = set.iter().map(|number| number - 1).collect();
-    let primary = fleet.primary()?;
-    let configuration = |status: &Value| number(status, "configNumber");
-    let old = configuration(&fleet.ask(primary, "status")?);
-    let command = format!("changeconfig {}", fleet.list(&to));
-    let mut asked: Option<Instant> = None;
-    fleet.until("every new member to work in the new set", within, |fleet| {
-        let statuses: Vec<Option<Value>> = to.iter().map(|place| fleet.status(*place)).collect();
-        let arrived = statuses.iter().flatten().any(|status| configuration(status) > old);
-        if !arrived && asked.is_none_or(|at| at.elapsed() > ASK_AGAIN) {
-            // A primary that has just lost its office refuses; the next one is asked.
-            if let Some(primary) = fleet.primary_now() {
-                let answer = fleet.ask(primary, &command)?;
-                asked = (answer["rc"] == "RSLSuccess").then(Instant::now);
-            }
-        }
-        let works = |status: &Value| {
-            let state = status["state"].as_str().unwrap_or_default();
-            configuration(status) == old + 1 && (state == "StablePrimary" || state == "StableSecondary")
-        };
-        Ok(statuses.iter().all(|status| status.as_ref().is_some_and(works)))
-    })?;
-    fleet.members = to;
-    fleet.serve(1)
-}
-
-fn bootstrap(fleet: &mut Fleet<'_>, set: &[usize]) -> Result<(), String> {
-    let places: Vec<usize> = set.iter().map(|number| number - 1).collect();
-    let answer = fleet.ask(places[0], &format!("bootstrap {} 60", fleet.list(&places)))?;
-    if answer["rc"] != "RSLSuccess" {
-        return Err(format!("Bootstrap answered {answer}"));
-    }
-    fleet.members = places;
-    fleet.serve(1)
-}
-
-fn relinquish(fleet: &mut Fleet<'_>) -> Result<(), String> {
-    let primary = fleet.primary()?;
-    fleet.ask(primary, "relinquish")?;
-    fleet.until("another primary", PATIENCE, |fleet| {
-        Ok(fleet.primary_now().is_some_and(|now| now != primary))
-    })?;
-    fleet.caught_up(primary)?;
-    fleet.serve(1)
-}
-
-fn promote(fleet: &mut Fleet<'_>, place: usize) -> Result<(), String> {
-    let mut asked: Option<Instant> = None;
-    fleet.until("the promoted replica to be primary", PATIENCE, |fleet| {
-        if fleet.primary_now() == Some(place) {
-            return Ok(true);
-        }
-        // The request is easily lost: an election that goes on, a callback, a queue [HARD-332].
-        if asked.is_none_or(|at| at.elapsed() > PROMOTE_AGAIN) {
-            fleet.ask(place, "promote")?;
-            asked = Some(Instant::now());
-        }
-        Ok(false)
-    })?;
-    fleet.serve(1)
+/// Replica numbers in a text.
+fn numbers(set: &[usize]) -> String {
+    set.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }

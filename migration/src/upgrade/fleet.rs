@@ -2,16 +2,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use migration::host::ports::{self, PortLease};
-use migration::host::{Cluster, HostError, HostSettings, Member, Template};
+use migration::host::{Cluster, HostError, HostSettings, Member, Network, Template};
 use serde_json::Value;
 
-use super::directory::{self, Directory};
+use super::directory::{self, Directory, State};
+use super::ledger::{Ledger, Votes};
 use super::plan::{Plan, Side};
 use super::sampler::Sampler;
+use super::view::Board;
 use crate::client::{Load, Traffic};
 use crate::demo::report::{INACTIVE, Replica};
 
@@ -21,7 +24,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 /// A host that was asked to end gets this long.
 const STOP: Duration = Duration::from_secs(20);
 /// Requests that must be served before a swap is over.
-const SERVED: u64 = 1000;
+pub(super) const SERVED: u64 = 1000;
+/// Looks at the directory of a running process until what it was writing is whole.
+const LOOKS: u32 = 20;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The two programs.
@@ -69,6 +74,14 @@ pub(super) struct Fleet<'a> {
     pub(super) traffic: Traffic,
     pub(super) sampler: Sampler,
     pub(super) directories: Vec<Directory>,
+    /// What the directories say was decided.
+    pub(super) ledger: Ledger,
+    /// The proxies between the replicas, where the plan needs them.
+    pub(super) network: Option<Network>,
+    /// Replicas as the others know them.
+    advertised: Vec<Member>,
+    /// For who looks on.
+    pub(super) board: Arc<Board>,
     pub(super) moves: Vec<Move>,
     pub(super) problems: Vec<String>,
     /// How long a replica is down while its program is exchanged.
@@ -78,19 +91,6 @@ pub(super) struct Fleet<'a> {
 
 pub(super) fn text(error: HostError) -> String {
     error.to_string()
-}
-
-/// Sends a signal to a process of ours.
-fn signal(pid: u32, signal: &str) -> Result<(), String> {
-    if cfg!(not(unix)) {
-        return Err("a process cannot be frozen on this system".to_owned());
-    }
-    let status = std::process::Command::new("kill").args([signal, &pid.to_string()]).status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("kill {signal} {pid}: {status}")),
-        Err(error) => Err(format!("kill: {error}")),
-    }
 }
 
 fn number(status: &Value, field: &str) -> u64 {
@@ -104,16 +104,30 @@ impl<'a> Fleet<'a> {
         hosts: &'a Hosts,
         load: Load,
         dir: &Path,
+        board: Arc<Board>,
         interrupted: &'a AtomicBool,
     ) -> Result<Fleet<'a>, String> {
         let logs = dir.join("logs");
         fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
-        let leases = ports::lease(2 * plan.replicas).map_err(text)?;
-        let (data, control) = leases.split_at(plan.replicas);
-        let all: Vec<Member> =
-            (101..).zip(data).map(|(id, lease)| Member::on_loopback(id.to_string(), lease.first())).collect();
+        let leases = ports::lease(3 * plan.replicas).map_err(text)?;
+        let (control, data) = leases.split_at(plan.replicas);
+        let (data, before) = data.split_at(plan.replicas);
+        let named = |leases: &[PortLease]| -> Vec<Member> {
+            let named = (101..).zip(leases);
+            named.map(|(id, lease)| Member::on_loopback(id.to_string(), lease.first())).collect()
+        };
+        let all = named(data);
+        let mut advertised = all.clone();
+        let mut network = None;
+        if plan.disturbs_links() {
+            advertised = named(before);
+            let proxies = network.insert(Network::default());
+            for (shown, real) in advertised.iter().zip(&all) {
+                proxies.add(shown, real).map_err(text)?;
+            }
+        }
         let members: Vec<usize> = plan.first_members().iter().map(|number| number - 1).collect();
-        let listed: Vec<Member> = members.iter().map(|place| all[*place].clone()).collect();
+        let listed: Vec<Member> = members.iter().map(|place| advertised[*place].clone()).collect();
         let mut fleet = Fleet {
             cluster: Cluster::start(&hosts.old, Vec::new(), READY).map_err(text)?,
             hosts,
@@ -123,6 +137,10 @@ impl<'a> Fleet<'a> {
             traffic: Traffic::start(load),
             sampler: Sampler::default(),
             directories: Vec::new(),
+            ledger: Ledger::default(),
+            network,
+            advertised,
+            board,
             moves: Vec::new(),
             problems: Vec::new(),
             swap_time: Duration::from_secs(plan.swap_seconds),
@@ -141,7 +159,7 @@ impl<'a> Fleet<'a> {
                 dir: own,
                 version: plan.version,
                 // One that waits to be added still has to know itself.
-                members: if outside { vec![member.clone()] } else { listed.clone() },
+                members: if outside { vec![fleet.advertised[place].clone()] } else { listed.clone() },
                 control_port: lease.first(),
                 log_dir: logs.clone(),
                 extra,
@@ -175,7 +193,7 @@ impl<'a> Fleet<'a> {
 
     /// Members as the commands take them.
     pub(super) fn list(&self, places: &[usize]) -> String {
-        let members = places.iter().map(|place| self.cluster.host(*place).settings().member.clone());
+        let members = places.iter().map(|place| self.advertised[*place].clone());
         Member::list(&members.collect::<Vec<_>>())
     }
 
@@ -201,7 +219,8 @@ impl<'a> Fleet<'a> {
 
     /// The serving primary of this moment.
     pub(super) fn primary_now(&mut self) -> Option<usize> {
-        self.cluster.primary()
+        let running = (0..self.seats.len()).filter(|place| !self.seats[*place].away);
+        self.cluster.primary_among(running)
     }
 
     /// Waits for one.
@@ -279,30 +298,47 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// Stops a process in its tracks for a while, then waits until it has caught up.
-    pub(super) fn freeze(&mut self, place: usize, time: Duration) -> Result<(), String> {
-        let pid = self.cluster.host(place).pid().ok_or("the replica does not run")?;
-        signal(pid, "-STOP")?;
-        self.seats[place].away = true;
-        let end = Instant::now() + time;
-        let waited = self.until("the freeze to end", time + PATIENCE, |_| Ok(Instant::now() >= end));
-        signal(pid, "-CONT")?;
-        self.seats[place].away = false;
-        // An answer that was given up can still be under way on the old connection.
-        self.cluster.disconnect(place);
-        waited?;
-        self.caught_up(place)?;
-        self.serve(SERVED)
-    }
-
     /// Looks at the directory of a process that is down, for the host that is to take it over.
     pub(super) fn verify(&mut self, place: usize, for_side: Side, killed: bool) -> Result<Directory, String> {
-        let seat = self.seats[place];
-        let found = directory::examine(&self.dir(place), self.id(place), seat.side, for_side, killed)?;
-        self.problems
-            .extend(found.problems.iter().map(|why| format!("directory of {}: {why}", found.replica)));
-        self.directories.push(found.clone());
+        let state = if killed { State::Killed } else { State::Stopped };
+        let (found, votes) =
+            directory::examine(&self.dir(place), self.id(place), self.seats[place].side, for_side, state)?;
+        self.enter(place, &found, votes);
         Ok(found)
+    }
+
+    /// Looks at the directory of a process that runs and has just been started.
+    fn verify_running(&mut self, place: usize) -> Result<(), String> {
+        let side = self.seats[place].side;
+        let mut left = LOOKS;
+        loop {
+            left -= 1;
+            let found = directory::examine(&self.dir(place), self.id(place), side, side, State::Running);
+            match found {
+                Ok((found, votes)) if found.refused.is_none() && found.problems.is_empty() || left == 0 => {
+                    self.enter(place, &found, votes);
+                    if let Some(why) = found.refused {
+                        let name = self.name(place);
+                        self.problems.push(format!("replica {name} could not start again: {why}"));
+                    }
+                    return Ok(());
+                }
+                Err(why) if left == 0 => return Err(why),
+                // The replica wrote meanwhile.
+                Ok(_) | Err(_) => std::thread::sleep(LOOK),
+            }
+        }
+    }
+
+    fn enter(&mut self, place: usize, found: &Directory, votes: Votes) {
+        // One that would not start tells no decree.
+        let contradictions = match found.refused {
+            None => self.ledger.add(place, &found.replica, votes, found.executed),
+            Some(_) => Vec::new(),
+        };
+        let all = found.problems.iter().chain(&contradictions);
+        self.problems.extend(all.map(|why| format!("directory of {}: {why}", found.replica)));
+        self.directories.push(found.clone());
     }
 
     /// Stops a replica and starts it again as `next` on its own directory; waits until it works and the set serves.
@@ -328,6 +364,7 @@ impl<'a> Fleet<'a> {
             ));
         }
         self.caught_up(place)?;
+        self.verify_running(place)?;
         self.serve(SERVED)
     }
 
@@ -355,18 +392,23 @@ impl<'a> Fleet<'a> {
     fn note_start(&mut self, place: usize) {
         let Seat { side, version, .. } = self.seats[place];
         self.moves.push(Move { at: Instant::now(), place, side, version });
+        self.board.seat(place, self.id(place), side, version);
     }
 
     /// Waits until a replica has executed what the others had executed when the wait began. One outside the set only
     /// has to answer.
     pub(super) fn caught_up(&mut self, place: usize) -> Result<(), String> {
+        self.caught_up_within(place, PATIENCE)
+    }
+
+    pub(super) fn caught_up_within(&mut self, place: usize, limit: Duration) -> Result<(), String> {
         let others = (0..self.seats.len()).filter(|other| *other != place);
         let others: Vec<usize> = others.collect();
         let reached = others.into_iter().filter_map(|other| self.status(other));
         let reached = reached.map(|status| number(&status, "seq")).max().unwrap_or_default();
         let is_member = self.members.contains(&place);
         let what = format!("replica {} to be up to date", self.name(place));
-        self.until(&what, PATIENCE, |fleet| {
+        self.until(&what, limit, |fleet| {
             let Some(status) = fleet.status(place) else { return Ok(false) };
             let state = status["state"].as_str().unwrap_or_default();
             let works = state == "StablePrimary" || state == "StableSecondary";

@@ -39,18 +39,7 @@ fn colour(seen: Seen) -> &'static str {
         Seen::Secondary => "#8fb8e8",
         Seen::Elected => "#7cc39b",
         Seen::Primary => "#1a7f4b",
-    }
-}
-
-fn word(seen: Seen) -> &'static str {
-    match seen {
-        Seen::Down => "down",
-        Seen::Inactive => "outside the set",
-        Seen::Initializing => "initializing",
-        Seen::Preparing => "preparing",
-        Seen::Secondary => "secondary",
-        Seen::Elected => "elected, recovering",
-        Seen::Primary => "primary",
+        Seen::CutOff => "#b0306a",
     }
 }
 
@@ -194,7 +183,7 @@ fn roles(page: &mut String, rehearsal: &Rehearsal, scale: &Scale) {
         let id = rehearsal.ids.get(place).map_or("", String::as_str);
         let _ = writeln!(page, "<text x=\"4\" y=\"{:.1}\">replica {}</text>", y + 14.0, escape(id));
         for (seen, since, until) in stretches(samples, rehearsal.ended) {
-            bar(page, (scale.x(since), scale.x(until)), y + 3.0, 14.0, colour(seen), word(seen));
+            bar(page, (scale.x(since), scale.x(until)), y + 3.0, 14.0, colour(seen), seen.word());
         }
         let mut moves = rehearsal.moves.iter().filter(|one| one.place == place).peekable();
         while let Some(one) = moves.next() {
@@ -213,9 +202,10 @@ fn roles(page: &mut String, rehearsal: &Rehearsal, scale: &Scale) {
         Seen::Preparing,
         Seen::Initializing,
         Seen::Inactive,
+        Seen::CutOff,
         Seen::Down,
     ] {
-        *page += &format!("<i style=\"background:{}\"></i>{}", colour(seen), word(seen));
+        *page += &format!("<i style=\"background:{}\"></i>{}", colour(seen), seen.word());
     }
     *page += "<i style=\"background:#9a8c78\"></i>old host<i style=\"background:#3b5bdb\"></i>new host</p>\n";
 }

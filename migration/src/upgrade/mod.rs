@@ -4,23 +4,29 @@
 //! |---|---|
 //! | `plan.rs`, `builtin.rs` | plans in TOML, those that come with the program |
 //! | `fleet.rs` | the processes, swapped in place |
-//! | `course.rs` | the steps |
-//! | `directory.rs` | a working directory between two processes |
+//! | `course.rs` | the steps one after another |
+//! | `operations.rs`, `faults.rs` | what they do to the set, and to one replica |
+//! | `directory.rs`, `ledger.rs` | a working directory between two processes; what all of them say was decided |
 //! | `sampler.rs` | what every replica was, all the time |
+//! | `view.rs` | the same on a terminal, while it runs |
 //! | `verdict.rs` | the judge |
 //! | `report.rs`, `html.rs`, `junit.rs` | what is printed and written |
 
 mod builtin;
 mod course;
 mod directory;
+mod faults;
 mod fleet;
 mod html;
 mod junit;
+mod ledger;
+mod operations;
 mod plan;
 mod report;
 mod sampler;
 mod soak;
 mod verdict;
+mod view;
 
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::IsTerminal as _;
@@ -28,10 +34,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use indicatif::ProgressBar;
-use migration::host::Template;
+use migration::host::{Network, Template};
 
 use crate::client::Load;
 use crate::demo::WorkDir;
@@ -40,6 +45,7 @@ use fleet::{Fleet, Hosts};
 use plan::Plan;
 use report::{AtEnd, Rehearsal};
 use soak::Soak;
+use view::{Board, View};
 
 /// Size of a request in bytes.
 const REQUEST: usize = 100;
@@ -61,8 +67,8 @@ pub(crate) struct Args {
     /// Print the TOML text of the plan instead of playing it, as a start for one's own.
     #[arg(long, conflicts_with = "list")]
     show: bool,
-    /// How to start the old host, with {id} {dir} {version} {members} {self} {control} {events} {execlog}; `rust`: this
-    /// binary's replica.
+    /// How to start the old host, with {id} {dir} {version} {members} {self} {control} {events} {execlog}; or a short name:
+    /// `rust` (this binary's replica), `cpp`, `csharp`.
     #[arg(long, value_name = "COMMAND", default_value = "rust")]
     old: String,
     /// How to start the new host.
@@ -142,6 +148,16 @@ impl Args {
             new: template(&self.new, &self.new_dir_map)
                 .map_err(|why| Failure::Usage(format!("--new: {why}")))?,
         };
+        if plan.disturbs_links() {
+            for (side, template) in [("old", &hosts.old), ("new", &hosts.new)] {
+                if !template.names_self() {
+                    return Err(Failure::Usage(format!(
+                        "--{side}: placeholder {{self}} is missing: the plan disturbs links, for which a replica has to \
+                         listen elsewhere than the others think"
+                    )));
+                }
+            }
+        }
         let interrupted = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&interrupted);
         ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
@@ -214,17 +230,18 @@ impl Args {
         interrupted: &AtomicBool,
     ) -> Result<Rehearsal, String> {
         let began = Instant::now();
-        let progress = progress(self.json);
-        progress.set_message("starting");
+        let board = Arc::new(Board::default());
+        board.announce("start the processes");
         let load = Load::new(std::hash::RandomState::new().build_hasher().finish(), REQUEST);
-        let mut fleet = Fleet::start(plan, hosts, load, dir, interrupted)?;
-        let mut announce = |step: &str| progress.set_message(step.to_owned());
-        let mut course = Course::new(&mut fleet, &mut announce);
+        let mut fleet = Fleet::start(plan, hosts, load, dir, Arc::clone(&board), interrupted)?;
+        let watching = !self.json && std::io::stderr().is_terminal();
+        let view = watching.then(|| View::start(board, fleet.sampler.watch(), fleet.traffic.watch()));
+        let mut course = Course::new(&mut fleet);
         let drawn = soak.into_iter().flatten();
         let played = course.play(plan.step.iter().cloned().chain(drawn));
         let steps = course.played;
         let ended = Instant::now();
-        progress.set_message("judging");
+        fleet.board.announce("judge what was executed");
         let mut problems: Vec<String> = played.err().into_iter().collect();
         if interrupted.load(Ordering::Relaxed) {
             return Err("interrupted".to_owned());
@@ -233,6 +250,9 @@ impl Args {
         let answered = fleet.traffic.answered();
         let load = fleet.traffic.end()?;
         let mut members = Vec::new();
+        if let Some(network) = &fleet.network {
+            network.heal();
+        }
         if problems.is_empty() {
             match fleet.settle() {
                 Ok(settled) => members = settled,
@@ -243,7 +263,7 @@ impl Args {
         let judgement = verdict::judge(&fleet, &load, &members);
         problems.append(&mut fleet.problems);
         problems.extend(judgement.problems);
-        progress.finish_and_clear();
+        drop(view);
         Ok(Rehearsal {
             name: name.to_owned(),
             title: plan.title.clone(),
@@ -264,6 +284,8 @@ impl Args {
             acknowledged: load.acknowledged(),
             executed: judgement.executed,
             directories: std::mem::take(&mut fleet.directories),
+            decided: fleet.ledger.len(),
+            network: fleet.network.as_ref().map(Network::traffic),
             problems,
         })
     }
@@ -284,21 +306,8 @@ fn read_plan(name: &str) -> Result<String, String> {
 }
 
 fn template(text: &str, maps: &[String]) -> Result<Template, String> {
-    let template = match text {
-        "rust" => Template::rsl_replica(&std::env::current_exe().map_err(|error| error.to_string())?),
-        command => Template::parse(command).map_err(|error| error.to_string())?,
-    };
+    let template = Template::named(text).map_err(|error| error.to_string())?;
     maps.iter()
         .try_fold(template, |template, map| template.with_dir_map(map))
         .map_err(|error| error.to_string())
-}
-
-/// A line that says what is going on, when somebody looks.
-fn progress(quiet: bool) -> ProgressBar {
-    if quiet || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let progress = ProgressBar::new_spinner();
-    progress.enable_steady_tick(Duration::from_millis(100));
-    progress
 }

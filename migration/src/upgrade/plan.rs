@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 /// Most replicas of a plan.
 const MAX_REPLICAS: usize = 9;
+/// Most mebibytes by which a state grows.
+const MAX_GROWTH: u64 = 512;
 /// Configurations can be changed from this version on.
 const FIRST_WITH_CHANGES: u16 = 3;
 /// A replica can start without a member list from this version on.
@@ -23,7 +25,7 @@ pub(super) enum Side {
 
 impl fmt::Display for Side {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Side::Old => "old",
             Side::New => "new",
         })
@@ -84,21 +86,55 @@ pub(super) enum Step {
     Start { replica: Target },
     /// Stops a process in its tracks (SIGSTOP) and lets it go on after a while, not knowing that time has passed.
     Freeze { replica: Target, seconds: u64 },
+    /// Stops the loop of a replica through the API, while its process goes on.
+    Pause { replica: Target, seconds: u64 },
     /// Removes the files of a replica that stays away.
     LoseDisk { replica: Target },
+    /// Damages the last record in the newest log of a replica that stays away.
+    CorruptDisk { replica: Target },
+    /// Cuts all links between replicas of different groups, both ways.
+    Partition { groups: Vec<Vec<usize>> },
+    /// Cuts the links of a replica: both ways, or only what it says (`out`) or hears (`in`).
+    Isolate {
+        replica: Target,
+        #[serde(default)]
+        way: Way,
+    },
+    /// Delays everything that a replica says and hears.
+    Delay { replica: Target, milliseconds: u64 },
+    /// Lets every n-th packet of each link of a replica arrive twice.
+    Duplicate { replica: Target, every: u64 },
+    /// Ends all that was done to links.
+    Heal,
     /// Requests go on or pause.
     Load { on: bool },
     /// Waits until so many more requests were served.
     Serve { requests: u64 },
+    /// Waits until something is so.
+    Await {
+        until: Condition,
+        replica: Option<usize>,
+        #[serde(default = "default_within")]
+        within: u64,
+    },
     /// Takes a checkpoint on every replica.
     Checkpoint,
-    /// Copies the checkpoint of another replica through the API.
-    CopyCheckpoint { replica: Target },
-    /// Changes the configuration; `within`: seconds until all its members work in it.
+    /// Makes the state so many mebibytes larger.
+    Grow { mebibytes: u64 },
+    /// Copies the checkpoint of another replica through the API; `wait = false`: the next step begins meanwhile.
+    CopyCheckpoint {
+        replica: Target,
+        #[serde(default = "default_wait")]
+        wait: bool,
+    },
+    /// Changes the configuration; `within`: seconds until all its members work in it. `wait = false`: the next step begins
+    /// meanwhile.
     Members {
         set: Vec<usize>,
         #[serde(default = "default_within")]
         within: u64,
+        #[serde(default = "default_wait")]
+        wait: bool,
     },
     /// Bootstraps replicas that were started without members.
     Bootstrap { set: Vec<usize> },
@@ -112,6 +148,34 @@ pub(super) enum Step {
 
 const fn default_within() -> u64 {
     60
+}
+
+const fn default_wait() -> bool {
+    true
+}
+
+/// Which directions of a replica's links are meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Way {
+    #[default]
+    Both,
+    /// What others say to it.
+    In,
+    /// What it says.
+    Out,
+}
+
+/// What can be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Condition {
+    /// A primary serves; with a replica: this one.
+    Primary,
+    /// Another replica than this one serves as primary.
+    AnotherPrimary,
+    /// The replica, or every member, has executed what all had executed when the step began.
+    UpToDate,
 }
 
 /// What a rehearsal does.
@@ -137,6 +201,9 @@ pub(super) struct Plan {
     /// others elect a primary meanwhile; shorter, and an old primary may take its office again.
     #[serde(default)]
     pub(super) swap_seconds: u64,
+    /// Puts proxies between the replicas although no step of the plan needs them.
+    #[serde(default)]
+    pub(super) proxies: bool,
     #[serde(default)]
     pub(super) step: Vec<Step>,
 }
@@ -157,6 +224,17 @@ impl Plan {
     /// The members at the beginning.
     pub(super) fn first_members(&self) -> Vec<usize> {
         self.members.clone().unwrap_or_else(|| (1..=self.replicas).collect())
+    }
+
+    /// Whether links are disturbed, for which the replicas need proxies between them.
+    pub(super) fn disturbs_links(&self) -> bool {
+        let disturbs = |step: &Step| {
+            matches!(
+                step,
+                Step::Partition { .. } | Step::Isolate { .. } | Step::Delay { .. } | Step::Duplicate { .. }
+            )
+        };
+        self.proxies || self.step.iter().any(disturbs)
     }
 
     /// What a replica runs at the beginning.
@@ -198,13 +276,33 @@ impl Plan {
             | Step::RollBack { replica, .. }
             | Step::Restart { replica, .. }
             | Step::Promote { replica }
-            | Step::CopyCheckpoint { replica }
+            | Step::CopyCheckpoint { replica, .. }
             | Step::Freeze { replica, .. }
+            | Step::Pause { replica, .. }
+            | Step::Isolate { replica, .. }
+            | Step::Delay { replica, .. }
             | Step::Kill { replica } => self.target(*replica),
-            Step::Start { replica } | Step::LoseDisk { replica } => match replica {
-                Target::Number(_) => self.target(*replica),
-                Target::Role(_) => Err("a replica that is away has no role; its number is needed".to_owned()),
+            Step::Duplicate { replica, every } => match every {
+                0 => Err("every is 0".to_owned()),
+                _ => self.target(*replica),
             },
+            Step::Partition { groups } => self.numbers("groups", &groups.concat()),
+            Step::Await { until, replica, .. } => match (until, replica) {
+                (Condition::AnotherPrimary, None) => Err("than which replica is not said".to_owned()),
+                _ => self.numbers("replica", replica.as_slice()),
+            },
+            Step::Grow { mebibytes } => match mebibytes {
+                1..=MAX_GROWTH => Ok(()),
+                _ => Err(format!("mebibytes is {mebibytes}, expected 1 to {MAX_GROWTH}")),
+            },
+            Step::Start { replica } | Step::LoseDisk { replica } | Step::CorruptDisk { replica } => {
+                match replica {
+                    Target::Number(_) => self.target(*replica),
+                    Target::Role(_) => {
+                        Err("a replica that is away has no role; its number is needed".to_owned())
+                    }
+                }
+            }
             Step::Version { replica, to } => {
                 if !(1..=6).contains(to) {
                     return Err(format!("version {to}, expected 1 to 6"));
@@ -228,6 +326,7 @@ impl Plan {
             | Step::Load { .. }
             | Step::Serve { .. }
             | Step::Checkpoint
+            | Step::Heal
             | Step::Sleep { .. } => Ok(()),
         }
     }
@@ -298,6 +397,12 @@ mod tests {
             ("version = 2\n[[step]]\ndo = \"members\"\nset = [1]", "needs version 3"),
             ("[[step]]\ndo = \"relinquish\"", "needs version 5"),
             ("[[step]]\ndo = \"members\"\nset = []", "empty"),
+            ("[[step]]\ndo = \"duplicate\"\nreplica = 1\nevery = 0", "every is 0"),
+            ("[[step]]\ndo = \"partition\"\ngroups = [[1], [2, 1]]", "groups names a replica twice"),
+            ("[[step]]\ndo = \"isolate\"\nreplica = 1\nway = \"up\"", "up"),
+            ("[[step]]\ndo = \"await\"\nuntil = \"another-primary\"", "than which replica"),
+            ("[[step]]\ndo = \"corrupt-disk\"\nreplica = \"primary\"", "number is needed"),
+            ("[[step]]\ndo = \"grow\"\nmebibytes = 0", "expected 1 to 512"),
             ("[[step]]\ndo = \"await-version\"\nversion = 6", "no replica speaks version 6"),
         ] {
             let why = Plan::parse(&format!("{head}{rest}"), None).unwrap_err();

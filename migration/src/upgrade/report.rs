@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use comfy_table::{Table, presets};
+use migration::host::Traffic;
 use serde_json::{Value, json};
 
 use super::course::Played;
@@ -40,6 +41,10 @@ pub(super) struct Rehearsal {
     pub(super) acknowledged: u64,
     pub(super) executed: u64,
     pub(super) directories: Vec<Directory>,
+    /// How many decrees the logs of all replicas were compared in.
+    pub(super) decided: usize,
+    /// What the proxies did, where there were any.
+    pub(super) network: Option<Traffic>,
     pub(super) problems: Vec<String>,
 }
 
@@ -117,11 +122,20 @@ impl Rehearsal {
         let directories = self.directories.iter().map(|found| {
             json!({
                 "replica": found.replica,
+                "state": found.state.name(),
                 "from": found.from.to_string(),
                 "to": found.to.to_string(),
                 "executed": found.executed,
                 "ballot": found.promised,
                 "ok": found.refused.is_none() && found.problems.is_empty(),
+            })
+        });
+        let network = self.network.map(|done| {
+            json!({
+                "delivered": done.delivered,
+                "held": done.held,
+                "delayed": done.delayed,
+                "duplicated": done.duplicated,
             })
         });
         json!({
@@ -134,6 +148,8 @@ impl Rehearsal {
             "steps": steps.collect::<Value>(),
             "replicas": replicas.collect::<Value>(),
             "directories": directories.collect::<Value>(),
+            "decrees_compared_on_disk": self.decided,
+            "network": network,
             "acknowledged": self.acknowledged,
             "executed": self.executed,
             "without_primary_ms": milliseconds(without_primary(&self.samples, self.began, self.ended)),
@@ -185,12 +201,19 @@ impl Rehearsal {
         }
         text += &format!("{steps}\n{replicas}\n");
         text += &format!(
-            "{} requests acknowledged, {} executed, {} directories verified, in {:.1} s\n",
+            "{} requests acknowledged, {} executed, {} looks at directories, {} decrees compared in them, in {:.1} s\n",
             self.acknowledged,
             self.executed,
             self.directories.len(),
+            self.decided,
             (self.ended - self.began).as_secs_f64()
         );
+        if let Some(done) = &self.network {
+            text += &format!(
+                "links: {} packets delivered, {} of them held back by a cut, {} delayed; {} delivered twice\n",
+                done.delivered, done.held, done.delayed, done.duplicated
+            );
+        }
         for problem in &self.problems {
             text += &format!("PROBLEM: {problem}\n");
         }

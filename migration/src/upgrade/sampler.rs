@@ -27,9 +27,25 @@ pub(super) enum Seen {
     Elected,
     /// It serves requests.
     Primary,
+    /// It says that it is primary, and the others cannot hear it or it cannot hear them.
+    CutOff,
 }
 
 impl Seen {
+    /// As reports name it.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Seen::Down => "down",
+            Seen::Inactive => "outside the set",
+            Seen::Initializing => "initializing",
+            Seen::Preparing => "preparing",
+            Seen::Secondary => "secondary",
+            Seen::Elected => "elected, recovering",
+            Seen::Primary => "primary",
+            Seen::CutOff => "primary, cut off",
+        }
+    }
+
     fn of(status: &Value) -> Seen {
         match status["state"].as_str().unwrap_or_default() {
             "StablePrimary" if status["isPrimary"] == true && status["recovered"] == true => Seen::Primary,
@@ -52,13 +68,15 @@ pub(super) struct Sample {
     pub(super) decree: u64,
 }
 
-type Samples = Arc<Mutex<Vec<Sample>>>;
+pub(super) type Samples = Arc<Mutex<Vec<Sample>>>;
 
 /// The threads. Dropped, they end soon.
 #[derive(Debug, Default)]
 pub(super) struct Sampler {
     stop: Arc<AtomicBool>,
     replicas: Vec<Samples>,
+    /// Replicas that are cut off from a majority.
+    cut_off: Vec<Arc<AtomicBool>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -67,8 +85,22 @@ impl Sampler {
     pub(super) fn add(&mut self, id: &str, control_port: u16) {
         let samples = Samples::default();
         let (stop, into, id) = (Arc::clone(&self.stop), Arc::clone(&samples), id.to_owned());
+        let cut_off = Arc::new(AtomicBool::new(false));
         self.replicas.push(samples);
-        self.threads.push(std::thread::spawn(move || look(&id, control_port, &stop, &into)));
+        self.cut_off.push(Arc::clone(&cut_off));
+        self.threads.push(std::thread::spawn(move || look(&id, control_port, &stop, &cut_off, &into)));
+    }
+
+    /// From now on a replica is cut off from a majority, or is no longer: what it says of itself counts accordingly.
+    pub(super) fn cut_off(&self, place: usize, cut: bool) {
+        if let Some(cut_off) = self.cut_off.get(place) {
+            cut_off.store(cut, Ordering::Relaxed);
+        }
+    }
+
+    /// What is seen of each replica, for who looks on; the latest look is the last.
+    pub(super) fn watch(&self) -> Vec<Samples> {
+        self.replicas.clone()
     }
 
     /// Ends; gives what was seen, replica by replica, each in order.
@@ -88,7 +120,7 @@ impl Drop for Sampler {
     }
 }
 
-fn look(id: &str, port: u16, stop: &AtomicBool, into: &Mutex<Vec<Sample>>) {
+fn look(id: &str, port: u16, stop: &AtomicBool, cut_off: &AtomicBool, into: &Mutex<Vec<Sample>>) {
     let mut control: Option<Control> = None;
     while !stop.load(Ordering::Relaxed) {
         if control.is_none() {
@@ -98,7 +130,10 @@ fn look(id: &str, port: u16, stop: &AtomicBool, into: &Mutex<Vec<Sample>>) {
         if status.is_none() {
             control = None;
         }
-        let seen = status.as_ref().map_or(Seen::Down, Seen::of);
+        let mut seen = status.as_ref().map_or(Seen::Down, Seen::of);
+        if seen == Seen::Primary && cut_off.load(Ordering::Relaxed) {
+            seen = Seen::CutOff;
+        }
         let decree = status.and_then(|status| status["seq"].as_u64()).unwrap_or_default();
         into.lock().push(Sample { at: Instant::now(), seen, decree });
         std::thread::sleep(LOOK);

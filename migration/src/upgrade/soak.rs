@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::plan::{Plan, Role, Step, Target};
+use super::plan::{Condition, Plan, Role, Step, Target, Way};
 
 /// Replicas there are; the set has between three of them and all.
 const REPLICAS: usize = 5;
@@ -48,6 +48,7 @@ impl Soak {
             hosts: Vec::new(),
             arguments: Vec::new(),
             swap_seconds: 0,
+            proxies: true,
             // A replica that was never in the set joins by copying a checkpoint.
             step: vec![Step::Checkpoint],
         };
@@ -67,7 +68,7 @@ impl Soak {
     fn draw(&mut self) -> Step {
         let replica = Target::Number(1 + self.below(REPLICAS));
         let kill = self.below(2) == 0;
-        match self.below(10) {
+        match self.below(11) {
             0..3 => Step::Upgrade { replica, kill },
             3..5 => Step::RollBack { replica, kill },
             5 => Step::Checkpoint,
@@ -77,9 +78,10 @@ impl Soak {
                 self.queued.push_back(Step::Start { replica });
                 Step::Kill { replica }
             }
-            7 => Step::CopyCheckpoint { replica: Target::Role(Role::Secondary) },
+            7 => Step::CopyCheckpoint { replica: Target::Role(Role::Secondary), wait: true },
             8 if self.version >= FIRST_WITH_RELINQUISH && kill => Step::Relinquish,
             8 => Step::Promote { replica: Target::Role(Role::Secondary) },
+            9 => self.disturb(),
             _ => {
                 // One member goes or one comes: a majority always has the history.
                 if self.members.len() > SMALLEST_SET && kill {
@@ -88,9 +90,33 @@ impl Soak {
                 } else if let Some(joins) = (1..=REPLICAS).find(|number| !self.members.contains(number)) {
                     self.members.push(joins);
                 }
-                Step::Members { set: self.members.clone(), within: 60 }
+                Step::Members { set: self.members.clone(), within: 60, wait: true }
             }
         }
+    }
+}
+
+impl Soak {
+    /// Something that a member suffers for a while, the primary more often than others. The rest is a majority.
+    fn disturb(&mut self) -> Step {
+        let replica = if self.below(2) == 0 {
+            Target::Role(Role::Primary)
+        } else {
+            let member = self.below(self.members.len());
+            Target::Number(self.members[member])
+        };
+        let step = match self.below(6) {
+            0 => Step::Isolate { replica, way: Way::Both },
+            1 => Step::Isolate { replica, way: Way::In },
+            2 => Step::Isolate { replica, way: Way::Out },
+            3 => Step::Delay { replica, milliseconds: 50 },
+            4 => Step::Duplicate { replica, every: 3 },
+            _ => return Step::Pause { replica, seconds: 6 },
+        };
+        self.queued.push_back(Step::Serve { requests: 500 });
+        self.queued.push_back(Step::Heal);
+        self.queued.push_back(Step::Await { until: Condition::UpToDate, replica: None, within: 60 });
+        step
     }
 }
 
