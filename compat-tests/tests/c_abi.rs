@@ -76,6 +76,35 @@ fn exported_symbols() {
     insta::assert_snapshot!("symbols", symbols.join("\n"));
 }
 
+/// Neither the simulator nor the model of the old library is in the libraries: not in a build of the package, and not in
+/// one of the whole workspace, where the features that any package asks for are on for all.
+#[test]
+fn the_libraries_hold_no_simulator_and_no_model() {
+    let directory = debug_library().unwrap();
+    for library in ["librsl.so", "librsl.a"] {
+        let bytes = std::fs::read(directory.join(library)).unwrap();
+        let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        // As parts of symbols, mangled in whatever way.
+        assert!(holds("rsl_core6engine"), "{library}: the search finds nothing");
+        for word in ["rsl_core3sim", "12legacy_model", "LegacyModel", "legacy crash"] {
+            assert!(!holds(word), "{library} holds {word}");
+        }
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let tree = |package: &str, edges: &str| {
+        let mut command = Command::new(&cargo);
+        command.current_dir(root()).args(["tree", "--workspace", "--edges", edges, "--invert", package]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let features = tree("rsl-core", "features,no-dev");
+    assert!(features.contains("feature \"runtime\""), "{features}");
+    assert!(!features.contains("feature \"sim\""), "{features}");
+    let users = tree("legacy-model", "normal");
+    assert!(users.contains("migration") && !users.contains("rsl-ffi"), "{users}");
+}
+
 /// [CABI-7] [CABI-9] [API-8] Sizes and offsets, as the C compiler sees them, are frozen; the library has the same sizes.
 #[test]
 fn struct_layouts() {

@@ -34,6 +34,11 @@ enum Command {
     Inspect(inspect::Args),
     Verify(verify::Args),
     Replica(Box<replica::Args>),
+    /// Run one replica of the legacy model in place of ours: same arguments, same contract as `rsl replica`.
+    ///
+    /// It behaves as the specification says of the old library, with its faults; a failed assertion ends the process
+    /// with code 1. It stands for an old replica where none is at hand, and is not for services.
+    LegacyModel(Box<replica::Args>),
     Upgrade(upgrade::Args),
     CheckUpgrade(check_upgrade::Args),
     #[command(hide = true)]
@@ -50,6 +55,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => args.run(),
         Command::Verify(args) => args.run(),
         Command::Replica(args) => args.run(),
+        Command::LegacyModel(args) => args.run_legacy_model(),
         Command::Upgrade(args) => args.run(),
         Command::CheckUpgrade(args) => args.run(),
         Command::RawAppend(args) => args.run(),

@@ -41,6 +41,11 @@ pub(crate) fn run(fuzz_seconds: u64) -> Result<bool> {
             steps::command(&mut rsl(&format!("demo --protocol {version} --kills 3 --requests 10000 --json")))
         });
     }
+    for version in [3, 6] {
+        steps.run(&format!("conformance of the legacy model, version {version}"), || {
+            steps::command(&mut rsl(&format!("conformance --legacy-model --protocol {version}")))
+        });
+    }
     for plan in plans(&mut rsl("upgrade --list"))? {
         steps
             .run(&format!("upgrade: {plan}"), || steps::command(&mut rsl(&format!("upgrade {plan} --json"))));

@@ -40,6 +40,9 @@ pub(crate) fn run() -> Result<bool> {
     steps.run("host contract, version 3", || {
         steps::command(Command::new(&rsl).args(["conformance", "--protocol", "3"]))
     });
+    steps.run("host contract, legacy model", || {
+        steps::command(Command::new(&rsl).args(["conformance", "--legacy-model"]))
+    });
     steps.run("managed bindings", dotnet::step);
     steps.run("demo", || steps::command(Command::new(&rsl).arg("demo")));
     Ok(steps.summary())

@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// {execlog}. Without it: `rsl replica` of this binary.
     #[arg(long, value_name = "COMMAND")]
     host: Option<String>,
+    /// Check `rsl legacy-model` of this binary.
+    #[arg(long, conflicts_with = "host")]
+    legacy_model: bool,
     /// The protocol version to run with.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=6))]
     protocol: u16,
@@ -67,7 +70,13 @@ impl Args {
         let template = match &self.host {
             Some(text) => Template::parse(text).map_err(|error| error.to_string()),
             None => std::env::current_exe()
-                .map(|exe| Template::rsl_replica(&exe))
+                .map(|exe| {
+                    if self.legacy_model {
+                        Template::rsl_legacy_model(&exe)
+                    } else {
+                        Template::rsl_replica(&exe)
+                    }
+                })
                 .map_err(|error| format!("cannot find this program: {error}")),
         };
         let template = match template {

@@ -59,6 +59,11 @@ impl Template {
         Self::ours(rsl, &["replica"])
     }
 
+    /// The template of `rsl legacy-model`, given the path of the `rsl` binary.
+    pub fn rsl_legacy_model(rsl: &Path) -> Self {
+        Self::ours(rsl, &["legacy-model"])
+    }
+
     /// The template of a host that takes the arguments of the contract behind its `first` ones.
     pub(super) fn ours(program: &Path, first: &[&str]) -> Self {
         let arguments = "--id {id} --dir {dir} --version {version} --members {members} --self {self} \

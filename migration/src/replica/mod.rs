@@ -1,4 +1,4 @@
-//! `rsl replica`: one replica with the state machine of the host contract, driven over a control port.
+//! `rsl replica` and `rsl legacy-model`: one replica with the state machine of the host contract, driven over a control port.
 //!
 //! | file | duty |
 //! |---|---|
@@ -6,11 +6,13 @@
 //! | `state.rs` | the replicated state and its checkpoint payload |
 //! | `machine.rs` | the callbacks |
 //! | `load.rs` | requests under way |
+//! | `legacy.rs` | the model of the old library in place of the engine |
 //! | `control.rs`, `commands.rs`, `report.rs` | the control port, its commands, its answers |
 //! | `logs.rs` | the files that are written |
 
 mod commands;
 mod control;
+mod legacy;
 mod load;
 mod logs;
 mod machine;
@@ -27,8 +29,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rsl_core::engine::StopReason;
+use rsl_core::engine::{Consensus, Engine, StopReason};
 use rsl_core::replica::{Config, Replica, Setup};
+use rsl_core::storage::{Restore, restore};
 use rsl_core::types::{MemberSet, Node, ProtocolVersion};
 
 use crate::host::Member;
@@ -125,17 +128,34 @@ fn switch(text: &str) -> Result<bool, &'static str> {
 impl Args {
     /// Runs the replica until it ends; gives the process's exit code.
     pub fn run(self) -> ExitCode {
+        self.run_core::<Engine>("rsl replica", restore)
+    }
+
+    /// The same with the model of the old library as consensus core: for rehearsals and comparisons, never for a
+    /// service.
+    pub fn run_legacy_model(self) -> ExitCode {
+        self.run_core::<legacy::MortalModel>("rsl legacy-model", restore)
+    }
+
+    fn run_core<C: Consensus + 'static>(self, name: &str, restore: Restore) -> ExitCode {
         if self.ssl_thumbs.is_some() || self.ssl_validate_ca {
             eprintln!("TLS is not supported yet");
             return ExitCode::from(TLS_FAILED);
         }
-        self.try_run().unwrap_or_else(|(code, why)| {
-            eprintln!("rsl replica: {why}");
-            ExitCode::from(code)
-        })
+        match self.run_until_end::<C>(restore) {
+            Ok(reason) => exit_code(name, reason),
+            Err((code, why)) => {
+                eprintln!("{name}: {why}");
+                ExitCode::from(code)
+            }
+        }
     }
 
-    fn try_run(&self) -> Result<ExitCode, (u8, String)> {
+    /// Gives the reason of an end after READY; the exit code and why when it does not get there.
+    fn run_until_end<C: Consensus + 'static>(
+        &self,
+        restore: Restore,
+    ) -> Result<Option<StopReason>, (u8, String)> {
         let usage = |why: String| (USAGE, why);
         let node = self.node().map_err(usage)?;
         let nodes: Result<Vec<Node>, String> = self.members.iter().map(to_node).collect();
@@ -170,7 +190,7 @@ impl Args {
         let started =
             config.map_err(|error| ("Could not load config", error.to_string())).and_then(|config| {
                 let setup = self.setup(config, node, members.clone());
-                Replica::start(setup, Arc::clone(&machine) as _)
+                Replica::start_core::<C>(setup, Arc::clone(&machine) as _, restore)
                     .map_err(|error| (error.title(), error.to_string()))
             });
         let replica = match started {
@@ -178,7 +198,7 @@ impl Args {
             Err((title, why)) => {
                 println!("NOTIFY level=4 id=3 {title}: {why}");
                 say("INIT FAILED");
-                return Ok(ExitCode::from(INIT_FAILED));
+                return Err((INIT_FAILED, title.to_owned()));
             }
         };
         if let Some(listener) = listener {
@@ -191,7 +211,7 @@ impl Args {
             let result = replica.bootstrap(members, timeout);
             say(&format!("BOOTSTRAP {}", commands::result_name(result)));
         }
-        Ok(exit_code(replica.wait()))
+        Ok(replica.wait())
     }
 
     fn is_new_api(&self) -> bool {
@@ -264,13 +284,13 @@ fn say(line: &str) {
 }
 
 /// Exit code 0 asks for a restart, as legacy does (decision 3).
-fn exit_code(reason: Option<StopReason>) -> ExitCode {
+fn exit_code(name: &str, reason: Option<StopReason>) -> ExitCode {
     match reason {
         Some(StopReason::CheckpointCopied | StopReason::Relinquished | StopReason::Unloaded) => {
             ExitCode::SUCCESS
         }
         other => {
-            eprintln!("rsl replica: ended: {other:?}");
+            eprintln!("{name}: ended: {other:?}");
             ExitCode::FAILURE
         }
     }

@@ -1,7 +1,7 @@
 //! What a host sees of a consensus core: the production engine, or the model of the old library.
 
 use super::{Effect, Engine, Input, Recovered, Role, Settings, Status};
-use crate::types::Instant;
+use crate::types::{Instant, ProtocolVersion};
 
 /// One replica's consensus behind the Input/Effect boundary.
 pub trait Consensus: Sized + Send {
@@ -11,6 +11,8 @@ pub trait Consensus: Sized + Send {
     fn turn(&mut self, now: Instant, inputs: Vec<Input>, effects: &mut Vec<Effect>);
     /// When the next turn is due without an input; `None` = only an input makes one.
     fn deadline(&self) -> Option<Instant>;
+    /// The version it speaks.
+    fn version(&self) -> ProtocolVersion;
     /// A copy of the state for readers.
     fn status(&self) -> Status;
     /// The role.
@@ -19,37 +21,32 @@ pub trait Consensus: Sized + Send {
     fn is_primary(&self) -> bool;
 }
 
-/// Hands every call to the inherent function of the same name.
-macro_rules! consensus {
-    ($core:ty) => {
-        impl Consensus for $core {
-            fn recover(settings: Settings, disk: Recovered, seed: u64, now: Instant) -> Self {
-                <$core>::recover(settings, disk, seed, now)
-            }
+impl Consensus for Engine {
+    fn recover(settings: Settings, disk: Recovered, seed: u64, now: Instant) -> Engine {
+        Engine::recover(settings, disk, seed, now)
+    }
 
-            fn turn(&mut self, now: Instant, inputs: Vec<Input>, effects: &mut Vec<Effect>) {
-                <$core>::turn(self, now, inputs, effects);
-            }
+    fn turn(&mut self, now: Instant, inputs: Vec<Input>, effects: &mut Vec<Effect>) {
+        Engine::turn(self, now, inputs, effects);
+    }
 
-            fn deadline(&self) -> Option<Instant> {
-                <$core>::deadline(self)
-            }
+    fn deadline(&self) -> Option<Instant> {
+        Engine::deadline(self)
+    }
 
-            fn status(&self) -> Status {
-                <$core>::status(self)
-            }
+    fn version(&self) -> ProtocolVersion {
+        Engine::version(self)
+    }
 
-            fn role(&self) -> Role {
-                <$core>::role(self)
-            }
+    fn status(&self) -> Status {
+        Engine::status(self)
+    }
 
-            fn is_primary(&self) -> bool {
-                <$core>::is_primary(self)
-            }
-        }
-    };
+    fn role(&self) -> Role {
+        Engine::role(self)
+    }
+
+    fn is_primary(&self) -> bool {
+        Engine::is_primary(self)
+    }
 }
-
-consensus!(Engine);
-#[cfg(feature = "sim")]
-consensus!(crate::legacy_model::LegacyModel);

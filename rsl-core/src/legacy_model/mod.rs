@@ -47,8 +47,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::engine::{
-    AppendSeq, BootstrapToken, ChangeToken, Effect, FetchId, Input, PeerLink, PeerVote, Prng, QuestionId,
-    Recovered, RequestToken, Role, Settings, Status, StopReason,
+    AppendSeq, BootstrapToken, ChangeToken, Consensus, Effect, FetchId, Input, PeerLink, PeerVote, Prng,
+    QuestionId, Recovered, RequestToken, Role, Settings, Status, StopReason,
 };
 use crate::types::{
     Ballot, Configuration, Decree, Instant, MemberId, MemberSet, Node, Position, ProtocolVersion,
@@ -237,10 +237,9 @@ enum Asked {
     AcceptPrepare(Prepare, crate::engine::Origin),
 }
 
-impl LegacyModel {
+impl Consensus for LegacyModel {
     /// A replica as legacy has restored it. `disk.relearn` and `promise.dat` mean nothing to it.
-    #[must_use]
-    pub fn recover(settings: Settings, disk: Recovered, seed: u64, now: Instant) -> LegacyModel {
+    fn recover(settings: Settings, disk: Recovered, seed: u64, now: Instant) -> LegacyModel {
         let mut prng = Prng::new(seed);
         let limit =
             prng.randomize(settings.max_log_len, settings.log_len_randomize_percent, settings.max_log_len);
@@ -325,8 +324,7 @@ impl LegacyModel {
         model
     }
 
-    /// Takes what has happened and returns what is to be done.
-    pub fn turn(&mut self, now: Instant, inputs: Vec<Input>, effects: &mut Vec<Effect>) {
+    fn turn(&mut self, now: Instant, inputs: Vec<Input>, effects: &mut Vec<Effect>) {
         self.now = now;
         self.out = std::mem::take(effects);
         for input in inputs {
@@ -338,9 +336,7 @@ impl LegacyModel {
         *effects = std::mem::take(&mut self.out);
     }
 
-    /// When the next turn is due without an input.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self) -> Option<Instant> {
         if self.is_waiting() {
             return None;
         }
@@ -348,9 +344,11 @@ impl LegacyModel {
         self.next_timer().map(|at| at.max(last + POLL))
     }
 
-    /// A copy of the state for readers.
-    #[must_use]
-    pub fn status(&self) -> Status {
+    fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    fn status(&self) -> Status {
         let owner = self.accepted.ballot().member;
         let known = owner == self.settings.member || self.peers.contains_key(&owner);
         let state = self.state_configuration(self.executed);
@@ -378,18 +376,16 @@ impl LegacyModel {
         }
     }
 
-    /// The role.
-    #[must_use]
-    pub const fn role(&self) -> Role {
+    fn role(&self) -> Role {
         self.role
     }
 
-    /// Whether the application has been promoted [PROTO-128].
-    #[must_use]
-    pub const fn is_primary(&self) -> bool {
+    fn is_primary(&self) -> bool {
         self.is_primary
     }
+}
 
+impl LegacyModel {
     /// `Q` [HARD-334]: computed as if this replica were a member.
     fn quorum(&self) -> usize {
         self.peers.len().div_ceil(2) + 1

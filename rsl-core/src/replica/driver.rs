@@ -18,7 +18,7 @@ use super::shared::Shared;
 use super::transfers::Transfers;
 use super::{PeerHealth, Refused};
 use crate::engine::{
-    AppendSeq, Apply, BootstrapResult, BootstrapToken, Command, ConnectionId, Destination, Effect, Engine,
+    AppendSeq, Apply, BootstrapResult, BootstrapToken, Command, ConnectionId, Consensus, Destination, Effect,
     FetchOutcome, Input, Outbox, Question, Report, SaveOutcome, SaveRequest, Status, StopReason,
 };
 use crate::format::Record;
@@ -30,7 +30,7 @@ use crate::wire::Message;
 /// How long the loop sleeps at most while it is paused.
 const PAUSED: Duration = Duration::from_millis(10);
 
-/// The state of the loop.
+/// The state of the loop, around a consensus core `C`: the engine, in all that is shipped.
 ///
 /// One turn [PROTO-53]: take what the sockets, the mailbox and the admission have; one engine turn; then its effects in
 /// this order, which is the contract of [`Effect`]:
@@ -38,9 +38,9 @@ const PAUSED: Duration = Duration::from_millis(10);
 /// 2. decrees go to the execution thread;
 /// 3. all records of the turn are written and synced, once;
 /// 4. messages that waited for them leave, and the engine hears of them in the next turn, which follows at once.
-pub(super) struct Driver {
+pub(super) struct Driver<C> {
     pub(super) shared: Arc<Shared>,
-    pub(super) engine: Engine,
+    pub(super) engine: C,
     pub(super) net: PacketService,
     pub(super) log: LogWriter,
     pub(super) files: Arc<Files>,
@@ -72,7 +72,7 @@ struct Rest {
     stop: Option<StopReason>,
 }
 
-impl Driver {
+impl<C: Consensus> Driver<C> {
     /// Runs until the replica ends; returns why.
     pub(super) fn run(&mut self) -> StopReason {
         let mut events = Vec::new();

@@ -16,13 +16,13 @@ use super::shared::Shared;
 use super::threads::{Crew, NativeThreads, Priority};
 use super::transfers::Transfers;
 use super::{Replica, Setup, StartError, StateMachine, StateReader};
-use crate::engine::{CheckpointInfo, Command, Engine, Input, Outbox, StopReason};
+use crate::engine::{CheckpointInfo, Command, Consensus, Engine, Input, Outbox, StopReason};
 use crate::format::FileName;
 use crate::net::learn::{LearnServer, LearnSettings, LearnTimeouts};
 use crate::net::{BindRetry, NetSettings, PacketService};
 use crate::storage::{
-    CheckpointReader, Directory, OsDisk, RestoreReason, RestoreSettings, RestoreTarget, Restored, Retention,
-    SaveAnswer, restore,
+    CheckpointReader, Directory, OsDisk, Restore, RestoreReason, RestoreSettings, RestoreTarget, Restored,
+    Retention, SaveAnswer, restore,
 };
 use crate::types::{Configuration, Decree};
 use crate::wire::Vote;
@@ -38,12 +38,25 @@ impl Replica {
     /// # Errors
     /// When it cannot run; everything is released then, and the start may be tried again [HARD-542].
     pub fn start(setup: Setup, machine: Arc<dyn StateMachine>) -> Result<Replica, StartError> {
+        Replica::start_core::<Engine>(setup, machine, restore)
+    }
+
+    /// Starts a replica that runs another consensus core, with its own way to restart from a directory. For comparison
+    /// with the old library; a service calls [`start`](Replica::start).
+    ///
+    /// # Errors
+    /// As [`start`](Replica::start).
+    pub fn start_core<C: Consensus + 'static>(
+        setup: Setup,
+        machine: Arc<dyn StateMachine>,
+        restore: Restore,
+    ) -> Result<Replica, StartError> {
         setup.check()?;
         let shared = Arc::new(Shared::new(&setup));
         let replica = Replica::new(Arc::clone(&shared));
         machine.attach(&replica);
-        let reload = Reload { setup, machine, replica: replica.clone() };
-        reload.launch(&shared)?;
+        let reload = Reload { setup, machine, replica: replica.clone(), restore, launch: launch::<C> };
+        (reload.launch)(&reload, &shared)?;
         Ok(replica)
     }
 }
@@ -54,6 +67,9 @@ pub(super) struct Reload {
     setup: Setup,
     machine: Arc<dyn StateMachine>,
     replica: Replica,
+    restore: Restore,
+    /// [`launch`] for the consensus core.
+    launch: fn(&Reload, &Arc<Shared>) -> Result<(), StartError>,
 }
 
 impl Reload {
@@ -76,7 +92,7 @@ impl Reload {
         next.mailbox.input(Input::Command(Command::SetVotePayload(payload)));
         tracing::info!(?reason, "the replica reloads in place");
         self.replica.go_on_as(Arc::clone(&next));
-        if let Err(error) = self.launch(&next) {
+        if let Err(error) = (self.launch)(self, &next) {
             tracing::error!(%error, "the replica cannot be reloaded");
             let _inside = super::callbacks::Inside::enter();
             self.machine.shut_down(super::Refused::ShuttingDown);
@@ -85,32 +101,32 @@ impl Reload {
             next.stop(StopReason::Unloaded);
         }
     }
+}
 
-    /// Restores, listens, and starts all threads.
-    fn launch(&self, shared: &Arc<Shared>) -> Result<(), StartError> {
-        let Reload { setup, machine, .. } = self;
-        let config = &setup.config;
-        let (working, add_member_id) = (config.working_dir(), config.member_id_in_working_dir());
-        let directory = Directory::open_for(Arc::new(OsDisk), working, setup.node.id, add_member_id)?;
-        let restored = restore_state(setup, shared, &**machine, &directory)?;
-        let mut net = listen(setup)?;
-        // A vote above the limit may be in the log: promises that carry it, and its re-proposal, have to get through
-        // (decision 19).
-        net.raise_limit(restored.recovered.accepted.encoded().len() as u64 + 1024);
+/// Restores, listens, and starts all threads.
+fn launch<C: Consensus + 'static>(reload: &Reload, shared: &Arc<Shared>) -> Result<(), StartError> {
+    let Reload { setup, machine, restore, .. } = reload;
+    let config = &setup.config;
+    let (working, add_member_id) = (config.working_dir(), config.member_id_in_working_dir());
+    let directory = Directory::open_for(Arc::new(OsDisk), working, setup.node.id, add_member_id)?;
+    let restored = restore_state(setup, shared, &**machine, &directory, *restore)?;
+    let mut net = listen(setup)?;
+    // A vote above the limit may be in the log: promises that carry it, and its re-proposal, have to get through
+    // (decision 19).
+    net.raise_limit(restored.recovered.accepted.encoded().len() as u64 + 1024);
 
-        let checkpoint = restored.recovered.checkpoint.map(|info| info.decree);
-        let settings = FileSettings {
-            retention: retention(setup),
-            member: setup.node.id,
-            max_header: TRANSFER_LIMIT * config.packet_limit(),
-            alert_size: config.max_checkpoint_size().as_bytes(),
-            alert_space: config.min_checkpoint_space_file_count(),
-        };
-        let files = Arc::new(Files::new(directory, Arc::clone(restored.log.index()), settings, checkpoint));
-        let learn_server = serve_learners(setup, shared, &files)?;
-        let driver = driver(setup, shared, restored, net, files);
-        spawn(self, shared, driver, learn_server)
-    }
+    let checkpoint = restored.recovered.checkpoint.map(|info| info.decree);
+    let settings = FileSettings {
+        retention: retention(setup),
+        member: setup.node.id,
+        max_header: TRANSFER_LIMIT * config.packet_limit(),
+        alert_size: config.max_checkpoint_size().as_bytes(),
+        alert_space: config.min_checkpoint_space_file_count(),
+    };
+    let files = Arc::new(Files::new(directory, Arc::clone(restored.log.index()), settings, checkpoint));
+    let learn_server = serve_learners(setup, shared, &files)?;
+    let parts = parts::<C>(setup, shared, restored, net, files);
+    spawn(reload, shared, parts, learn_server)
 }
 
 fn retention(setup: &Setup) -> Retention {
@@ -127,6 +143,7 @@ fn restore_state(
     shared: &Shared,
     machine: &dyn StateMachine,
     directory: &Directory,
+    restore: Restore,
 ) -> Result<Restored, StartError> {
     let settings = RestoreSettings {
         member: setup.node.id,
@@ -184,8 +201,8 @@ fn serve_learners(
 }
 
 /// Everything the loop owns, but the ways to other threads.
-struct Parts {
-    engine: Engine,
+struct Parts<C> {
+    engine: C,
     net: PacketService,
     log: crate::storage::LogWriter,
     files: Arc<Files>,
@@ -194,18 +211,18 @@ struct Parts {
     inputs: Vec<Input>,
 }
 
-fn driver(
+fn parts<C: Consensus>(
     setup: &Setup,
     shared: &Arc<Shared>,
     restored: Restored,
     net: PacketService,
     files: Arc<Files>,
-) -> Parts {
+) -> Parts<C> {
     let config = &setup.config;
     let Restored { recovered, log, saving_refused, .. } = restored;
     let members = recovered.voting_configuration.clone();
     let settings = config.settings(&setup.node, setup.version);
-    let engine = Engine::recover(settings, recovered, seed(), shared.clock.now());
+    let engine = C::recover(settings, recovered, seed(), shared.clock.now());
     let transfers = Transfers {
         shared: Arc::clone(shared),
         files: Arc::clone(&files),
@@ -235,10 +252,10 @@ fn seed() -> u64 {
 }
 
 /// Starts all threads, those with callbacks through the spawner in the legacy order [API-51].
-fn spawn(
+fn spawn<C: Consensus + 'static>(
     reload: &Reload,
     shared: &Arc<Shared>,
-    parts: Parts,
+    parts: Parts<C>,
     learn_server: LearnServer,
 ) -> Result<(), StartError> {
     let Reload { setup, machine, .. } = reload;

@@ -47,7 +47,7 @@ pub use os::OsDisk;
 pub use outcome::{Note, RestoreError, RestoreReason};
 pub use plan::{Plan, PlannedStart, plan};
 pub use rerun::{Replayed, RerunSaveError, rerun, save_rerun};
-pub use restore::{RestoreSettings, RestoreTarget, Restored, SaveAnswer, restore};
+pub use restore::{Restore, RestoreSettings, RestoreTarget, Restored, SaveAnswer, restore};
 pub use retention::{DeleteError, Retention, superfluous};
 
 #[cfg(test)]

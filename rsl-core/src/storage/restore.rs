@@ -76,6 +76,9 @@ pub struct Restored {
     pub saving_refused: bool,
 }
 
+/// A way to restart from a directory: [`restore`], or that of another consensus core.
+pub type Restore = fn(&Directory, &RestoreSettings, &mut dyn RestoreTarget) -> Result<Restored, RestoreError>;
+
 /// Restores a replica: loads the newest usable checkpoint into `target`, replays the logs, cuts a torn tail off and
 /// opens the log for appending [STOR-59] [XFER-44].
 ///
