@@ -26,6 +26,27 @@ fn no_rule_is_broken() {
     assert!(reached.relinquished > 0, "{reached:?}");
 }
 
+/// [PROTO-11] [PROTO-12] [PROTO-116] [SCN-28] [SCN-51]: every split of three between engine and legacy model in every
+/// version, with crashes, partitions and failing disks; then they have to come together.
+#[test]
+fn old_and_new_replicas_agree() {
+    let mut reached = Counts::default();
+    for seed in 0..48 {
+        let outcome = simulate(seed, Profile::Mixed, None);
+        if let Some(violation) = outcome.violation {
+            panic!("seed {seed}: {violation}; replay: rsl-sim --seed {seed} --profile mixed --log full");
+        }
+        reached.crashes += outcome.counts.crashes;
+        reached.promotions += outcome.counts.promotions;
+        reached.acknowledged += outcome.counts.acknowledged;
+        reached.learned += outcome.counts.learned;
+        reached.legacy_restarts += outcome.counts.legacy_restarts;
+    }
+    assert!(reached.crashes > 100 && reached.acknowledged > 1000, "{reached:?}");
+    assert!(reached.promotions > 48 && reached.learned > 10, "{reached:?}");
+    assert!(reached.legacy_restarts < 5, "an operator is hardly needed: {reached:?}");
+}
+
 /// The same seed gives the same run, event for event and line for line; another seed another one.
 #[test]
 fn a_seed_decides_everything() {

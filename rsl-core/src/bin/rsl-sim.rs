@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use rsl_core::sim::{Outcome, Profile, shrink, simulate};
 
-const USAGE: &str = "usage: rsl-sim --seeds FROM..TO [--profile ci|nightly] [--json] [--keep-going]
-       rsl-sim --seed N [--profile ci|nightly] [--log full]
+const USAGE: &str = "usage: rsl-sim --seeds FROM..TO [--profile ci|nightly|mixed] [--json] [--keep-going]
+       rsl-sim --seed N [--profile ci|nightly|mixed] [--log full]
 
 Every seed is one simulated cluster. Exit code 1 when a rule was broken; the seed and the command that replays it are
 printed. The same seed always goes the same way: its trace hash says so.";
@@ -41,6 +41,7 @@ fn parse() -> Option<Options> {
                 options.profile = match arguments.next()?.as_str() {
                     "ci" => Profile::Ci,
                     "nightly" => Profile::Nightly,
+                    "mixed" => Profile::Mixed,
                     _ => return None,
                 };
             }
@@ -57,6 +58,7 @@ const fn name(profile: Profile) -> &'static str {
     match profile {
         Profile::Ci => "ci",
         Profile::Nightly => "nightly",
+        Profile::Mixed => "mixed",
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::record::{PAGE, Record, RecordError, record_head, round_to_page};
 
 /// Bytes by which a record's buffer grows at a time [HARD-360].
-const GROWTH: u64 = 1024 * 1024;
+const GROWTH: u64 = 64 * 1024;
 
 /// Why a stream of records broke. Records read before stay accepted.
 #[derive(Debug, thiserror::Error)]
@@ -29,20 +29,37 @@ pub enum StreamError {
 pub struct RecordStream<R> {
     reader: R,
     cap: u64,
+    offset: u64,
+    ended: bool,
 }
 
 impl<R: Read> RecordStream<R> {
     /// Reads from `reader` records of at most `cap` bytes. The cap should be well above the message limit, because
     /// legacy logs can hold votes above it [HARD-360] [HARD-558].
     pub const fn new(reader: R, cap: u64) -> RecordStream<R> {
-        RecordStream { reader, cap }
+        RecordStream { reader, cap, offset: 0, ended: false }
     }
 
-    /// The next record; `None` at the end of the stream.
+    /// Bytes of complete records so far, with padding.
+    #[must_use]
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next record; `None` at the end of the stream and after an error.
     ///
     /// # Errors
-    /// When the stream breaks or brings something else. It is not to be read on then.
+    /// When the stream breaks or brings something else: the attempt has failed.
     pub fn next_record(&mut self) -> Result<Option<Record>, StreamError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let result = self.read_record();
+        self.ended = !matches!(result, Ok(Some(_)));
+        result
+    }
+
+    fn read_record(&mut self) -> Result<Option<Record>, StreamError> {
         let mut buffer = Vec::new();
         self.fill(&mut buffer, PAGE)?;
         if buffer.is_empty() {
@@ -66,7 +83,9 @@ impl<R: Read> RecordStream<R> {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
         }
-        Ok(Some(Record::decode(&buffer.into())?))
+        let record = Record::decode(&buffer.into())?;
+        self.offset += padded;
+        Ok(Some(record))
     }
 
     /// Reads up to `wanted` more bytes; fewer only at the end of the stream.

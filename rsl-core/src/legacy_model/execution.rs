@@ -28,7 +28,8 @@ impl LegacyModel {
     /// [XFER-33] [XFER-34]: a pending save starts as soon as the vote behind the state is known.
     pub(super) fn try_save(&mut self) {
         let Some((wanted, _)) = self.pending_save else { return };
-        if self.saving {
+        // One that executes a decree which asked for a save does not wait for a later one.
+        if self.saving && self.save_wanted_behind.is_none() {
             return;
         }
         if !self.allow_save {

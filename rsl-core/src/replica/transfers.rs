@@ -8,7 +8,8 @@ use super::files::Files;
 use super::shared::Shared;
 use super::threads::{Crew, NativeThreads, Priority};
 use crate::engine::{FetchId, FetchKind, FetchOutcome, Input, StopReason};
-use crate::net::learn::{self, LearnCanceller, LearnTimeouts, VoteStream};
+use crate::format::RecordStream;
+use crate::net::learn::{self, LearnCanceller, LearnTimeouts};
 use crate::wire::Message;
 
 /// Records are handed to the engine in portions of about this many bytes.
@@ -102,7 +103,7 @@ impl Transfer<'_> {
                 return FetchOutcome::VotesEnded { empty: false };
             }
         };
-        let mut stream = VoteStream::new(stream, max_record);
+        let mut stream = RecordStream::new(stream, max_record);
         let mut records = Vec::new();
         let mut delivered = 0;
         loop {

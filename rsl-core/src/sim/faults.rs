@@ -9,12 +9,11 @@ use super::checker::Violation;
 use super::disk::Crash;
 use super::network::End;
 use super::plan::{Fault, member_set, node_of};
+use super::process::Process;
 use super::world::{Check, Conditions, Event, Phase, World};
 use crate::engine::{BootstrapToken, ChangeToken, Command, Request, RequestToken, Role};
 use crate::types::Decree;
 
-/// How long a healed cluster may take until it acknowledges requests again, and again until all are equal.
-const LIVENESS: Duration = Duration::from_secs(120);
 /// Requests that must be acknowledged after the cluster was healed.
 const PROBES: u64 = 3;
 
@@ -82,7 +81,10 @@ impl World<'_> {
             }
             Fault::Relinquish => {
                 for end in self.open() {
-                    self.command(end, Command::RelinquishPrimary);
+                    // An old primary that is outbid meanwhile is never of use again [HARD-317].
+                    if !self.plan.models[end.node] {
+                        self.command(end, Command::RelinquishPrimary);
+                    }
                 }
             }
             Fault::Promote { node } => {
@@ -197,7 +199,7 @@ impl World<'_> {
         }
         let end = self.dice.pick(&open);
         let Some(process) = self.process(end) else { return };
-        let status = process.engine.status();
+        let status = process.core.status();
         // A new member without history needs a checkpoint to join [PROTO-152].
         let checkpointed = status.log_range.checkpointed_decree > Decree::ZERO;
         if status.configuration != status.state_configuration || !checkpointed {
@@ -223,7 +225,7 @@ impl World<'_> {
     /// From now on nothing goes wrong any more, and the cluster has to work.
     pub(super) fn heal(&mut self) {
         self.trace.note(self.now, &[21], || "everything is healed".to_owned());
-        let until = self.now + LIVENESS;
+        let until = self.now + self.plan.patience();
         let acknowledged = self.checker.acknowledged() + PROBES;
         self.phase = Phase::Progress { until, acknowledged };
         self.network.heal();
@@ -240,6 +242,24 @@ impl World<'_> {
             }
         }
         self.after(Duration::from_millis(50), Event::Look);
+        if self.plan.models.contains(&true) {
+            self.after(self.plan.patience() / 2, Event::Care);
+        }
+    }
+
+    /// An operator restarts the old replicas that have not kept up: a shutdown can wait for itself [HARD-329], and a
+    /// learner can work off answers that are older than the files they speak of, for ever [HARD-372] [HARD-378].
+    pub(super) fn care(&mut self) -> Check {
+        let decree = self.checker.history.last_executed();
+        for node in 0..self.nodes.len() {
+            let behind = |process: &Process| process.core.is_model() && process.execution.executed < decree;
+            if self.nodes[node].process.as_ref().is_some_and(behind) {
+                self.counts.legacy_restarts += 1;
+                self.crash(node, Crash::Kill, Duration::from_secs(1));
+            }
+        }
+        self.after(self.plan.patience() / 2, Event::Care);
+        Ok(())
     }
 
     /// Whether the liveness phase has reached its goal, or has failed to.
@@ -248,7 +268,7 @@ impl World<'_> {
             Phase::Safety | Phase::Done => return Ok(()),
             Phase::Progress { until, acknowledged } => {
                 if self.checker.acknowledged() >= acknowledged {
-                    let until = self.now + LIVENESS;
+                    let until = self.now + self.plan.patience();
                     let decree = self.checker.history.last_chosen();
                     self.phase = Phase::Convergence { until, decree };
                 } else if self.now > until {
@@ -274,9 +294,9 @@ impl World<'_> {
     /// There is one primary, and all members of its configuration have executed `decree`.
     fn has_converged(&self, decree: Decree) -> bool {
         let running = self.nodes.iter().filter_map(|node| node.process.as_ref());
-        let mut primaries = running.filter(|process| process.engine.role() == Role::Primary);
+        let mut primaries = running.filter(|process| process.core.role() == Role::Primary);
         let (Some(primary), None) = (primaries.next(), primaries.next()) else { return false };
-        let members = primary.engine.status().state_members;
+        let members = primary.core.status().state_members;
         let mut members = members.nodes.iter().filter_map(|node| node_of(node.id));
         self.open().len() == 1
             && members.all(|node| {
@@ -289,9 +309,10 @@ impl World<'_> {
         let state = |node: &super::world::Node| match &node.process {
             None => "down".to_owned(),
             Some(process) => {
-                let status = process.engine.status();
+                let status = process.core.status();
                 format!(
-                    "{:?} v{} accepted {} promised {} passed {} executed {} log {:?}",
+                    "{}{:?} v{} accepted {} promised {} passed {} executed {} log {:?}",
+                    if process.core.is_model() { "model " } else { "" },
                     status.role,
                     status.version,
                     status.accepted,
@@ -303,6 +324,6 @@ impl World<'_> {
             }
         };
         let states: Vec<_> = self.nodes.iter().map(state).collect();
-        Violation::new("liveness", format!("{what} after {LIVENESS:?}: {}", states.join("; ")))
+        Violation::new("liveness", format!("{what} after {:?}: {}", self.plan.patience(), states.join("; ")))
     }
 }

@@ -10,7 +10,7 @@
 //! | `world.rs` | the scheduler and what happens at each event |
 //! | `perform.rs`, `apply.rs` | a replica's turn and its effects; its application's side |
 //! | `faults.rs` | faults, clients, the liveness phase |
-//! | `process.rs`, `execution.rs`, `app.rs` | one running replica and its application |
+//! | `process.rs`, `core.rs`, `execution.rs`, `app.rs` | one running replica and its application |
 //! | `disk.rs`, `network.rs`, `transfer.rs` | what it runs on |
 //! | `checker.rs`, `history.rs` | what must hold |
 //! | `dice.rs`, `trace.rs` | chance; the trace and its hash |
@@ -20,6 +20,7 @@
 mod app;
 mod apply;
 mod checker;
+mod core;
 mod dice;
 mod disk;
 mod execution;

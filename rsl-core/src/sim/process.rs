@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use super::app::App;
 use super::checker::{Checker, Violation};
+use super::core::Core;
 use super::dice::Dice;
 use super::disk::SimDisk;
 use super::execution::Execution;
 use super::plan::{Plan, member};
 use super::transfer::Transfer;
-use crate::engine::{AppendSeq, Effect, Engine, FetchId, Input, Outbox, Settings};
+use crate::engine::{AppendSeq, Effect, FetchId, Input, Outbox, Settings};
 use crate::storage::{
     CheckpointReader, Directory, LogWriter, RestoreSettings, RestoreTarget, Restored, SaveAnswer, restore,
 };
@@ -55,7 +56,7 @@ impl Clock {
 /// A running replica.
 pub(super) struct Process {
     pub(super) member: MemberId,
-    pub(super) engine: Engine,
+    pub(super) core: Core,
     pub(super) outbox: Outbox,
     pub(super) directory: Directory,
     pub(super) log: LogWriter,
@@ -146,10 +147,11 @@ impl Start<'_> {
         let clock = Clock::new(dice, self.now);
         let settings =
             Settings { member: member(self.node), version: self.version, ..self.plan.settings.clone() };
-        let engine = Engine::recover(settings, recovered, dice.bits(), clock.shows(self.now));
+        let (model, seed) = (self.plan.models[self.node], dice.bits());
+        let core = Core::recover(model, settings, recovered, seed, clock.shows(self.now));
         Ok(Process {
             member: member(self.node),
-            engine,
+            core,
             outbox: Outbox::default(),
             directory,
             log,

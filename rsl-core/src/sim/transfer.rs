@@ -44,19 +44,16 @@ impl Transfer {
     /// The complete records received so far; an error ends the transfer.
     pub(super) fn take_records(&mut self) -> Result<Vec<Record>, StreamError> {
         let mut records = Vec::new();
-        let mut taken = 0;
+        let mut stream = RecordStream::new(&self.received[..], RECORD_LIMIT);
         let outcome = loop {
-            let rest = &self.received[taken..];
-            match RecordStream::new(rest, RECORD_LIMIT).next_record() {
-                Ok(Some(record)) => {
-                    taken += usize::try_from(record.padded_len()).unwrap_or(usize::MAX).min(rest.len());
-                    records.push(record);
-                }
-                Ok(None) => break Ok(()),
-                Err(StreamError::Io(_)) => break Ok(()),
+            match stream.next_record() {
+                Ok(Some(record)) => records.push(record),
+                // A part of a record, whose rest is under way.
+                Ok(None) | Err(StreamError::Io(_)) => break Ok(()),
                 Err(error) => break Err(error),
             }
         };
+        let taken = usize::try_from(stream.offset()).unwrap_or(usize::MAX);
         self.received.drain(..taken);
         self.records += records.len() as u64;
         if records.is_empty() {
@@ -71,7 +68,7 @@ pub(super) fn answer(process: &Process, request: &Message) -> Vec<u8> {
     match request {
         Message::FetchVotes(header) => votes(process, header.decree),
         Message::FetchCheckpoint(header) => {
-            let current = process.engine.status().log_range.checkpointed_decree;
+            let current = process.core.status().log_range.checkpointed_decree;
             if current == header.decree { checkpoint(&process.directory, current) } else { Vec::new() }
         }
         _ => Vec::new(),
@@ -177,7 +174,7 @@ impl World<'_> {
                 let records = transfer.take_records().map_err(|error| {
                     Violation::new("XFER-22", format!("stream of node {source}: {error}"))
                 })?;
-                let empty = transfer.records == 0;
+                let empty = transfer.records == 0 && transfer.received.is_empty();
                 if piece.last {
                     process.transfers.remove(&fetch);
                     self.counts.learned += u64::from(!empty);

@@ -43,6 +43,8 @@ pub(super) enum Event {
     Heal,
     /// The liveness phase looks whether its goal is reached.
     Look,
+    /// The operator looks after the old replicas.
+    Care,
 }
 
 /// What is wrong with a node for a while.
@@ -104,12 +106,16 @@ pub struct Counts {
     pub reconfigured: u64,
     /// Log files started.
     pub logs: u64,
+    /// Models that died of an assertion of the old library.
+    pub legacy_deaths: u64,
+    /// Models that an operator had to restart, because they came no further in a healed cluster.
+    pub legacy_restarts: u64,
 }
 
 impl Counts {
     /// All counts with their names.
     #[must_use]
-    pub const fn named(&self) -> [(&'static str, u64); 17] {
+    pub const fn named(&self) -> [(&'static str, u64); 19] {
         [
             ("turns", self.turns),
             ("messages", self.messages),
@@ -128,6 +134,8 @@ impl Counts {
             ("relinquished", self.relinquished),
             ("reconfigured", self.reconfigured),
             ("logs", self.logs),
+            ("legacy deaths", self.legacy_deaths),
+            ("legacy restarts", self.legacy_restarts),
         ]
     }
 }
@@ -296,6 +304,7 @@ impl<'a> World<'a> {
                 Ok(())
             }
             Event::Look => self.look(),
+            Event::Care => self.care(),
         }
     }
 
@@ -356,7 +365,7 @@ impl<'a> World<'a> {
                 known.disk.disarm();
                 known.incarnation += 1;
                 let end = End { node, incarnation: known.incarnation };
-                let status = process.engine.status();
+                let status = process.core.status();
                 let refused = process.saving_refused;
                 known.process = Some(process);
                 self.counts.starts += 1;

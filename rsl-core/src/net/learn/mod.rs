@@ -8,16 +8,15 @@
 //! | `server.rs` | [`LearnServer`]: answers StatusQuery, FetchVotes and FetchCheckpoint from a [`LearnSource`] |
 //! | `client.rs` | [`open`] a stream, ask for a [`status`], cancel |
 //! | `pace.rs` | how long a transfer may take |
-//! | `votes.rs` | [`VoteStream`]: log records out of a FetchVotes answer |
+//!
+//! The records of a FetchVotes answer are read with [`RecordStream`](crate::format::RecordStream).
 
 mod client;
 mod pace;
 mod server;
-mod votes;
 
 pub use client::{LearnCanceller, LearnError, LearnStream, LearnTimeouts, open, status};
 pub use server::{LearnServer, LearnSettings, LearnSource, Segment};
-pub use votes::{StreamError, VoteStream};
 
 #[cfg(test)]
 mod tests;

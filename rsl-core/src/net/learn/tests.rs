@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::*;
-use crate::format::Record;
+use crate::format::{Record, RecordStream};
 use crate::types::{Ballot, Decree, MemberId, ProtocolVersion};
 use crate::wire::{
     Header, LogRange, Message, MessageId, Prepare, StatusResponse, Vote, VoteContent, encode_packet,
@@ -458,7 +458,7 @@ fn records() -> (Vec<Record>, Vec<u8>) {
 
 /// Everything that can be read, and whether it ended well.
 fn read_all(input: impl Read) -> (Vec<Record>, bool, u64) {
-    let mut stream = VoteStream::new(input, 104_858_604);
+    let mut stream = RecordStream::new(input, 104_858_604);
     let mut records = Vec::new();
     loop {
         match stream.next_record() {
@@ -536,23 +536,22 @@ fn a_bad_record_ends_the_attempt() {
 #[test]
 fn memory_follows_the_bytes_of_a_record() {
     struct Counting {
+        bytes: Vec<u8>,
         given: usize,
         largest: usize,
     }
     impl Read for &mut Counting {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             self.largest = self.largest.max(buffer.len());
-            let claim = [&[6, 0][..], &100_000_000u32.to_le_bytes()].concat();
-            let count = buffer.len().min(300_000usize.saturating_sub(self.given));
-            buffer[..count].fill(0);
-            if self.given == 0 {
-                buffer[..6].copy_from_slice(&claim);
-            }
+            let count = (&self.bytes[self.given..]).read(buffer)?;
             self.given += count;
             Ok(count)
         }
     }
-    let mut input = Counting { given: 0, largest: 0 };
+    let mut bytes = records().1;
+    bytes[2..6].copy_from_slice(&100_000_000u32.to_le_bytes());
+    bytes.resize(300_000, 0);
+    let mut input = Counting { bytes, given: 0, largest: 0 };
     assert_eq!(read_all(&mut input), (vec![], false, 0));
     assert_eq!(input.given, 300_000);
     assert!(input.largest <= 64 * 1024, "{}", input.largest);
