@@ -5,6 +5,7 @@ pub mod csharp;
 pub mod damage;
 pub mod golden;
 pub mod host_state;
+pub mod managed;
 pub mod native;
 pub mod probes;
 pub mod synthetic;

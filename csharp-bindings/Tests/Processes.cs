@@ -11,13 +11,23 @@ namespace ManagedRSLib.Tests
 {
     internal static class Processes
     {
+        /// <summary>The program that runs assemblies here; null where they run by themselves.</summary>
+        internal static string Runtime
+        {
+            get
+            {
+                var running = Process.GetCurrentProcess().MainModule.FileName;
+                return string.Equals(running, Assembly.GetExecutingAssembly().Location, StringComparison.OrdinalIgnoreCase) ? null : running;
+            }
+        }
+
         /// <summary>Runs this program again as a child; its exit code and what it printed.</summary>
         private static int Run(string program, string words, out string printed)
         {
             var start = new ProcessStartInfo
             {
-                FileName = Path.DirectorySeparatorChar == '\\' ? program : "mono",
-                Arguments = (Path.DirectorySeparatorChar == '\\' ? "" : "\"" + program + "\" ") + "child " + words,
+                FileName = Runtime ?? program,
+                Arguments = (Runtime == null ? "" : "\"" + program + "\" ") + "child " + words,
                 UseShellExecute = false,
                 RedirectStandardOutput = true,
                 RedirectStandardError = true
@@ -113,12 +123,12 @@ namespace ManagedRSLib.Tests
         {
             var directory = TestMachine.NewDirectory();
             var here = Path.GetDirectoryName(Assembly.GetExecutingAssembly().Location);
-            foreach (var name in new[] { "ManagedRSLib.dll", "ManagedRSLib.Tests.exe" })
+            foreach (var file in Directory.GetFiles(here, "ManagedRSLib*"))
             {
-                File.Copy(Path.Combine(here, name), Path.Combine(directory, name));
+                File.Copy(file, Path.Combine(directory, Path.GetFileName(file)));
             }
             string printed;
-            var program = Path.Combine(directory, "ManagedRSLib.Tests.exe");
+            var program = Path.Combine(directory, Path.GetFileName(Assembly.GetExecutingAssembly().Location));
             Expect.Same(7, Run(program, "library", out printed), "exit code: " + printed);
             Expect.True(printed.Contains("neither beside ManagedRSLib.dll"), printed);
 
@@ -221,6 +231,16 @@ namespace ManagedRSLib.Tests
             return 0;
         }
 
+#if NETSTANDARD2_0
+        // One AppDomain only: once per process until Unload.
+        private static void Domains()
+        {
+            for (var round = 0; round < 3; round++)
+            {
+                UseUntilUnload(IsClaimed);
+            }
+        }
+#else
         private static void Domains()
         {
             for (var round = 0; round < 3; round++)
@@ -234,22 +254,28 @@ namespace ManagedRSLib.Tests
         private static void InDomain()
         {
             var other = AppDomain.CreateDomain("other", null, AppDomain.CurrentDomain.SetupInformation);
+            UseUntilUnload(() => other.DoCallBack(IsClaimed));
+            AppDomain.Unload(other);
+        }
+#endif
+
+        private static void UseUntilUnload(Action whileClaimed)
+        {
             var notes = 0;
             ManagedRSLStateMachine.NotificationsCallback = (level, log, title, message) => notes++;
             ManagedRSLStateMachine.Init(null);
-            other.DoCallBack(IsClaimed);
+            whileClaimed();
             var refused = new TestMachine();
             Expect.True(!refused.Initialize(new ManagedRSLConfigParam { MaxLogs = 0 }, refused.Node, TestMachine.Newest, false), "a bad configuration");
             Expect.Same(1, notes, "notifications");
             var machine = new TestMachine().Lead();
             machine.Execute(new byte[] { 1 }, new object());
             ManagedRSLStateMachine.Unload();
-            AppDomain.Unload(other);
         }
 
         private static void IsClaimed()
         {
-            Expect.Throws<InvalidOperationException>(() => ManagedRSLStateMachine.Init(null), "Init in another AppDomain");
+            Expect.Throws<InvalidOperationException>(() => ManagedRSLStateMachine.Init(null), "Init while it is claimed");
         }
 
         // A set of two, and the primary relinquishes to the other one.

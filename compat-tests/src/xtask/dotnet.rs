@@ -1,127 +1,116 @@
-//! `cargo xtask dotnet`: builds the managed bindings, their host and samples with mono's C# compiler, and tests them.
+//! `cargo xtask dotnet`: builds the managed bindings, their host and samples, and tests them on every runtime that is here.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::sources::root;
 use super::steps::{self, Outcome, Steps};
 use super::test::{built_binary, cargo};
+use crate::managed::{self, GET_DOTNET, GET_MONO, Runtime, Sdk};
 use crate::native;
 
-const INSTALL: &str =
-    "the C# compiler and runtime are missing: apt-get install -y --no-install-recommends mono-mcs mono-devel";
-
-/// Where the assemblies go; the native library lies beside them.
-fn output() -> PathBuf {
-    native::target().join("dotnet")
+/// What to do beyond the tests of the bindings on every runtime and the host contract on the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+pub(crate) struct Args {
+    /// Against the optimised library.
+    #[arg(long)]
+    release: bool,
+    /// Build only.
+    #[arg(long)]
+    build: bool,
+    /// The host contract and mixed sets with the host on every runtime; a runtime that is missing is a failure.
+    #[arg(long, conflicts_with = "build")]
+    thorough: bool,
 }
 
-/// Builds and tests everything. True when all went well.
-pub(crate) fn run() -> Result<bool> {
-    ensure!(installed(), "{INSTALL}");
+impl Args {
+    /// What the nightly run does.
+    pub(crate) const fn thorough() -> Args {
+        Args { release: false, build: false, thorough: true }
+    }
+}
+
+/// Builds everything, and tests it unless told otherwise. True when all went well.
+pub(crate) fn run(args: Args) -> Result<bool> {
     let mut steps = Steps::default();
-    steps.run("managed bindings", tests);
-    steps.run("host contract, C# host", || with_host(&["conformance", "--host"]));
-    steps.run("upgrade to the C# host", || with_host(&["upgrade", "classic-3", "--json", "--new"]));
-    for version in ["3", "6"] {
-        steps.run(&format!("Rust and C# hosts in one set, version {version}"), || {
-            with_host(&["demo", "--protocol", version, "--kills", "3", "--host", "rsl", "--host"])
+    let sdk = Sdk::find();
+    ensure!(managed::has_mono() || sdk.is_some(), "neither mono ({GET_MONO}) nor a .NET SDK ({GET_DOTNET})");
+    if managed::has_mono() {
+        steps.run("build for .NET Framework 4.0", || {
+            managed::build_framework(args.release).map(|()| Outcome::check(true))
         });
+    }
+    if let Some(sdk) = &sdk {
+        steps.run("build for .NET Standard 2.0", || {
+            managed::build_standard(sdk, args.release).map(|()| Outcome::check(true))
+        });
+    }
+    if args.build {
+        return Ok(steps.summary());
+    }
+    let runtimes = Runtime::all();
+    for runtime in &runtimes {
+        steps.run(&format!("tests on {}", runtime.name), || tests(runtime, args.thorough));
+    }
+    let present = runtimes.iter().filter(|runtime| runtime.is_here);
+    for runtime in present.take(if args.thorough { usize::MAX } else { 1 }) {
+        hosts(&mut steps, runtime)?;
     }
     Ok(steps.summary())
 }
 
-/// The tests alone, for `cargo xtask test`: skipped, with the command that installs what is missing.
+/// The tests on mono alone, for `cargo xtask test`.
 pub(crate) fn step() -> Result<Outcome> {
-    if !installed() {
-        println!("skipped: {INSTALL}");
+    let mono = Runtime::mono();
+    if mono.is_here {
+        managed::build_framework(false)?;
+    }
+    tests(&mono, false)
+}
+
+/// Runs the tests of the bindings on a runtime; says what gets it where it is not.
+fn tests(runtime: &Runtime, needed: bool) -> Result<Outcome> {
+    if !runtime.is_here {
+        ensure!(!needed, "{} is not here: {}", runtime.name, runtime.install);
+        println!("skipped: {} is not here: {}", runtime.name, runtime.install);
         return Ok(Outcome::skipped());
     }
-    tests()
+    steps::test_command(runtime.command("ManagedRSLib.Tests").current_dir(root()))
 }
 
-fn installed() -> bool {
-    ["mcs", "mono"]
-        .iter()
-        .all(|tool| Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success()))
-}
-
-/// Builds everything and runs the tests of the bindings.
-fn tests() -> Result<Outcome> {
-    build()?;
-    let mut mono = Command::new("mono");
-    mono.arg("--debug").arg(output().join("ManagedRSLib.Tests.exe")).current_dir(root());
-    steps::test_command(&mut mono)
-}
-
-/// Runs a command of `rsl` that takes the C# host as its last argument.
-fn with_host(arguments: &[&str]) -> Result<Outcome> {
-    let built =
-        cargo().args(["build", "--quiet", "--package", "migration", "--bin", "rsl"]).status()?.success();
-    ensure!(built, "rsl does not build");
-    let rsl = built_binary("debug", "rsl");
-    steps::command(Command::new(rsl).args(arguments).arg(host_template()))
-}
-
-/// How the C# host is started, for `rsl conformance` and `rsl demo`.
-fn host_template() -> String {
-    let host = output().join("RSLHost.exe");
-    format!(
-        "mono '{}' --id {{id}} --dir {{dir}} --version {{version}} --members {{members}} --self {{self}} \
-         --control {{control}} --events {{events}} --execlog {{execlog}}",
-        host.display()
-    )
-}
-
-/// Compiles all assemblies and puts the native library beside them.
-fn build() -> Result<()> {
-    let out = output();
-    std::fs::create_dir_all(out.join("spec")).with_context(|| out.display().to_string())?;
-    let library = native::library(false)?.join(library_name());
-    std::fs::copy(&library, out.join(library_name())).with_context(|| library.display().to_string())?;
-    // The surface as the specification has it, to be compared with ours.
-    let surface = root().join("docs/spec/tools/ManagedSurface.cs");
-    compile(
-        &out.join("spec/ManagedRSLib.dll"),
-        &[surface],
-        &["-target:library".into(), "-nowarn:67,414".into()],
-    )?;
-    let bindings = out.join("ManagedRSLib.dll");
-    let xml = out.join("ManagedRSLib.xml");
-    compile(&bindings, &sources("ManagedRSLib"), &["-target:library".into(), option("-doc:", &xml)])?;
-    let with_bindings = [option("-r:", &bindings)];
-    for (program, directory) in
-        [("RSLHost.exe", "Host"), ("ManagedRSLib.Tests.exe", "Tests"), ("Counter.exe", "Samples/Counter")]
-    {
-        compile(&out.join(program), &sources(directory), &with_bindings)?;
+/// The host contract, an upgrade, and sets of three languages.
+fn hosts(steps: &mut Steps, runtime: &Runtime) -> Result<()> {
+    let built = cargo().args(["build", "--quiet", "--package", "migration", "--bin", "rsl"]).status()?;
+    ensure!(built.success(), "rsl does not build");
+    let cpp = cpp_host_template(&native::build_programs(false)?[0]);
+    let csharp = runtime.host_template();
+    let name = runtime.name;
+    let rsl = |arguments: &[&str]| steps::command(Command::new(built_binary("debug", "rsl")).args(arguments));
+    steps.run(&format!("host contract, {name}"), || rsl(&["conformance", "--host", &csharp]));
+    steps.run(&format!("upgrade to C#, {name}"), || {
+        rsl(&["upgrade", "classic-3", "--json", "--new", &csharp])
+    });
+    let all = ["--host", "rsl", "--host", &cpp, "--host", &csharp];
+    for version in ["3", "6"] {
+        steps.run(&format!("Rust, C++, C#: version {version}, {name}"), || {
+            rsl(&[&["demo", "--protocol", version, "--kills", "3"], &all[..]].concat())
+        });
+        for scenario in ["grow", "shrink", "replace-primary"] {
+            steps.run(&format!("Rust, C++, C#: {scenario}, {version}, {name}"), || {
+                rsl(&[&["demo", "--protocol", version, "--scenario", scenario], &all[..]].concat())
+            });
+        }
     }
     Ok(())
 }
 
-fn library_name() -> &'static str {
-    if cfg!(windows) { "rsl.dll" } else { "librsl.so" }
-}
-
-fn sources(directory: &str) -> Vec<PathBuf> {
-    vec![root().join("csharp-bindings").join(directory).join("*.cs")]
-}
-
-fn option(name: &str, path: &Path) -> OsString {
-    let mut option = OsString::from(name);
-    option.push(path);
-    option
-}
-
-/// Compiles for .NET Framework 4.0, every warning an error. A pattern among the sources includes directories below.
-fn compile(output: &Path, sources: &[PathBuf], options: &[OsString]) -> Result<()> {
-    let mut mcs = Command::new("mcs");
-    mcs.args(["-sdk:4.0-api", "-langversion:7.2", "-warnaserror", "-unsafe", "-optimize", "-debug"]);
-    mcs.args(["-r:System.dll", "-r:System.Core.dll"]).args(options).arg(option("-out:", output));
-    for source in sources {
-        mcs.arg(option("-recurse:", source));
-    }
-    native::run(&mut mcs)
+/// How the C++ host is started.
+fn cpp_host_template(program: &PathBuf) -> String {
+    format!(
+        "'{}' --id {{id}} --dir {{dir}} --version {{version}} --members {{members}} --self {{self}} \
+         --control {{control}} --events {{events}} --execlog {{execlog}}",
+        program.display()
+    )
 }

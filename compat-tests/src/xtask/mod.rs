@@ -55,8 +55,8 @@ enum Command {
     },
     /// Generate include/rsl_c.h from rsl-ffi, and NativeMethods.g.cs from that.
     Header,
-    /// Build and test the managed bindings, their host and samples. Needs mono.
-    Dotnet,
+    /// Build the managed bindings, their host and samples; test them on every .NET runtime that is here.
+    Dotnet(dotnet::Args),
     /// Everything that must pass before a change goes in; installs what it needs.
     Test,
     /// What takes too long for every change: 100 kills, every version, fuzzing, other systems.
@@ -77,7 +77,7 @@ pub fn main() -> ExitCode {
         Command::Compatibility { check } => compatibility::run(check),
         Command::Cpp { release } => cpp::run(release),
         Command::Header => header::run(),
-        Command::Dotnet => dotnet::run(),
+        Command::Dotnet(args) => dotnet::run(args),
         Command::Test => test::run(),
         Command::Nightly { fuzz_seconds } => nightly::run(fuzz_seconds),
     };

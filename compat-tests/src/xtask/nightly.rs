@@ -8,10 +8,11 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::compatibility;
 use super::sources::{files, root};
 use super::steps::{self, Outcome, Steps};
 use super::test::{built_binary, cargo};
+use super::{compatibility, dotnet};
+use crate::managed;
 
 /// Runs all long steps, each fuzz target for `fuzz_seconds`. True when all passed.
 pub(crate) fn run(fuzz_seconds: u64) -> Result<bool> {
@@ -64,6 +65,8 @@ pub(crate) fn run(fuzz_seconds: u64) -> Result<bool> {
     for target in fuzz_targets()? {
         steps.run(&format!("fuzz {target}"), || fuzz(&target, fuzz_seconds));
     }
+    steps.run("get .NET", || steps::command(&mut Command::new(root().join(managed::GET_DOTNET))));
+    steps.run("managed bindings, everywhere", || Ok(Outcome::check(dotnet::run(dotnet::Args::thorough())?)));
     for target in ["x86_64-pc-windows-gnu", "aarch64-unknown-linux-gnu"] {
         steps.run(&format!("check for {target}"), || {
             let script = root().join("compat-tests/toolchain/cross-check.sh");
