@@ -28,3 +28,15 @@ fn unknown_declarations_are_refused() {
         assert!(compat_tests::csharp::generate(header).is_err(), "{header}");
     }
 }
+
+/// The README shows the sample as it is, in at most 60 lines.
+#[test]
+fn the_readme_shows_the_counter() {
+    let read = |path: &str| std::fs::read_to_string(compat_tests::native::root().join(path)).unwrap();
+    let counter = read("csharp-bindings/Samples/Counter/Counter.cs");
+    assert!(counter.lines().count() <= 60, "{} lines", counter.lines().count());
+    assert!(
+        read("README.md").contains(&format!("```csharp\n{counter}```\n")),
+        "README.md shows another Counter.cs"
+    );
+}

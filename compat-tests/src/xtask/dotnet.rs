@@ -1,6 +1,6 @@
 //! `cargo xtask dotnet`: builds the managed bindings, their host and samples, and tests them on every runtime that is here.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
@@ -107,7 +107,7 @@ fn hosts(steps: &mut Steps, runtime: &Runtime) -> Result<()> {
 }
 
 /// How the C++ host is started.
-fn cpp_host_template(program: &PathBuf) -> String {
+fn cpp_host_template(program: &Path) -> String {
     format!(
         "'{}' --id {{id}} --dir {{dir}} --version {{version}} --members {{members}} --self {{self}} \
          --control {{control}} --events {{events}} --execlog {{execlog}}",

@@ -1,6 +1,4 @@
-// A replicated counter: every line of standard input is added on all replicas.
-//
-//   mono Counter.exe 0 7000 7010 7020    and with 1 and 2 in two other terminals; type numbers into the primary
+// A replicated counter: every line of standard input is added on all replicas. Arguments: own number, port of each replica.
 using System;
 using System.IO;
 using System.Linq;
@@ -21,12 +19,13 @@ internal sealed class Counter : ManagedRSLStateMachine
 
     public override void ExecuteReplicatedRequest(byte[] request, object cookie, ref bool saveState)
     {
+        // The same on every replica: nothing but the state and the request decides it.
         total += BitConverter.ToInt64(request, 0);
         Console.WriteLine(GetCurrentSequenceNumber() + ": " + total + (cookie == null ? "" : " (asked here)"));
     }
 
     public override void ExecuteFastReadRequest(byte[] request, object cookie) { }
-    public override void AbortRequest(RSLResponse status, object cookie) { Console.WriteLine("not done: " + status); }
+    public override void AbortRequest(RSLResponse status, object cookie) { Console.WriteLine("not known whether it is done: " + status); }
     public override void NotifyStatus(bool isPrimary) { Console.WriteLine(isPrimary ? "primary" : "not primary"); }
     public override void NotifyPrimaryRecovered() { }
     public override void NotifyConfigurationChanged(object cookie) { }
@@ -45,17 +44,13 @@ internal sealed class Counter : ManagedRSLStateMachine
         Init(null, null, null, null, null, null, null, false, false, true, true);
         var counter = new Counter();
         var config = new ManagedRSLConfigParam { WorkingDir = "counter-data" };
-        if (!counter.Initialize(config, nodes, nodes[self], ManagedRSLProtocolVersion.ManagedRSLProtocolVersion_6, false))
-        {
-            return 1;
-        }
+        if (!counter.Initialize(config, nodes, nodes[self], ManagedRSLProtocolVersion.ManagedRSLProtocolVersion_6, false)) { return 1; }
+        long step;
         for (var line = Console.ReadLine(); line != null; line = Console.ReadLine())
         {
-            var response = counter.ReplicateRequest(BitConverter.GetBytes(long.Parse(line)), line);
-            if (response != RSLResponse.RSLSuccess)
-            {
-                Console.WriteLine(response);
-            }
+            if (!long.TryParse(line, out step)) { continue; }
+            var response = counter.ReplicateRequest(BitConverter.GetBytes(step), line);
+            if (response != RSLResponse.RSLSuccess) { Console.WriteLine(response); }
         }
         Unload();
         return 0;

@@ -2,7 +2,6 @@
 //
 //   mono KeyValue.exe 0 7000 7010 7020    and with 1 and 2 in two other terminals; changes go to the primary
 using System;
-using System.IO;
 using System.Linq;
 using System.Net;
 using ManagedRSLib;
@@ -27,7 +26,6 @@ namespace KeyValue
                 Ip = IPAddress.Loopback,
                 RslPort = ushort.Parse(port)
             }).ToArray();
-            Directory.CreateDirectory("key-value-data");
             // The long form: the short ones listen on all addresses.
             ManagedRSLStateMachine.Init(null, null, null, null, null, null, null, false, false, true, true);
             var store = new Store();
