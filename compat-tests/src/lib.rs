@@ -9,4 +9,5 @@ pub mod managed;
 pub mod native;
 pub mod probes;
 pub mod synthetic;
+pub mod windows;
 pub mod xtask;

@@ -62,7 +62,7 @@ pub unsafe extern "C" fn rsl_checkpoint_save(
         let members = members.map(|view| unsafe { convert::members(&view) }).transpose()?;
         let header = new_header(version, Decree(last_seq), configuration_number, members)?;
         let path = Path::new(dir).join(FileName::Checkpoint(Decree(last_seq)).to_string());
-        replace(&path, header, &mut |file| {
+        replace(&path, header, |file| {
             let mut writer = Writer::borrowed(file);
             let handle = (&raw mut writer).cast::<rsl_writer>();
             born(handle);
@@ -121,7 +121,7 @@ pub unsafe extern "C" fn rsl_checkpoint_set_members(
     guard!(status, [path = text(path), members = sized(members)] {
         // SAFETY: the caller passes a valid view.
         let members = unsafe { convert::members(&members) }?;
-        let mut reader = open(path)?;
+        let reader = open(path)?;
         let mut header = reader.header().clone();
         let version = match version_or_0 {
             0 if header.version.has_configuration() => header.version,
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn rsl_checkpoint_set_members(
             header.block_size = 0;
             header.size = 0;
         }
-        replace(Path::new(path), header, &mut |file| copy(&mut reader, file))
+        replace(Path::new(path), header, |file| copy(reader, file))
     })
 }
 
@@ -151,7 +151,8 @@ fn open(path: &str) -> Result<CheckpointReader, Fail> {
         .map_err(|error| Fail::new(RSL_E_CORRUPT, format!("{path}: {error}")))
 }
 
-fn copy(from: &mut CheckpointReader, to: &mut Rewrite) -> Result<(), Fail> {
+/// Closes the source at the end: an open file may not be replaceable on Windows.
+fn copy(mut from: CheckpointReader, to: &mut Rewrite) -> Result<(), Fail> {
     let mut buffer = vec![0; 1 << 20];
     loop {
         match from.read(&mut buffer) {
@@ -166,7 +167,7 @@ fn copy(from: &mut CheckpointReader, to: &mut Rewrite) -> Result<(), Fail> {
 fn replace(
     path: &Path,
     header: CheckpointHeader,
-    fill: &mut dyn FnMut(&mut Rewrite) -> Result<(), Fail>,
+    fill: impl FnOnce(&mut Rewrite) -> Result<(), Fail>,
 ) -> Result<(), Fail> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");

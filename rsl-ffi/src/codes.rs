@@ -83,8 +83,14 @@ pub const RSL_WIN32_NAME_TOO_LONG: rsl_win32 = 206;
 /// Win32: the device failed.
 pub const RSL_WIN32_IO_DEVICE: rsl_win32 = 1117;
 
-/// The Win32 number of an I/O error; never an errno [API-7].
+/// The Win32 number of an I/O error; never an errno [API-7]. Windows says it itself.
 pub(crate) fn win32(error: &io::Error) -> rsl_win32 {
+    #[cfg(windows)]
+    if let Some(number) =
+        error.raw_os_error().and_then(|number| u32::try_from(number).ok()).filter(|n| *n != 0)
+    {
+        return number;
+    }
     match error.kind() {
         io::ErrorKind::NotFound => RSL_WIN32_FILE_NOT_FOUND,
         io::ErrorKind::NotADirectory => RSL_WIN32_PATH_NOT_FOUND,
@@ -130,6 +136,10 @@ mod tests {
             [(2, 2), (20, 3), (13, 5), (1, 5), (30, 5), (12, 14), (17, 80), (22, 87), (28, 112)]
         {
             assert_eq!(win32(&io::Error::from_raw_os_error(errno)), number, "errno {errno}");
+        }
+        #[cfg(windows)]
+        for number in [2, 3, 5, 32, 80, 112, 206, 1117] {
+            assert_eq!(win32(&io::Error::from_raw_os_error(number)), number.unsigned_abs());
         }
     }
 }

@@ -112,9 +112,9 @@ static void MemberSets() {
     CHECK(set.GetConfigurationCookie(&length) == NULL && length == 0);
     RSLMemberSet old(*array, NULL, 0);
     CHECK(old.GetNumMembers() == 2);
-    RSLMemberSet* far = SetInAnotherObject();
-    CHECK(far->GetNumMembers() == 1);
-    delete far;
+    RSLMemberSet* remote = SetInAnotherObject();
+    CHECK(remote->GetNumMembers() == 1);
+    delete remote;
 }
 
 static void Defaults() {

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the commands that check, test and exercise the repository.
 
+mod arm;
 mod citations;
 mod clauses;
 mod compatibility;
@@ -13,6 +14,7 @@ mod spec;
 mod steps;
 mod test;
 mod tidy;
+mod windows;
 
 use std::process::ExitCode;
 
@@ -57,6 +59,14 @@ enum Command {
     Header,
     /// Build the managed bindings, their host and samples; test them on every .NET runtime that is here.
     Dotnet(dotnet::Args),
+    /// Build for Windows x86_64 under target/windows/: rsl.dll, import libraries, rsl.exe, the C++ host, the samples.
+    Windows {
+        /// Then test all of it under Wine.
+        #[arg(long)]
+        test: bool,
+    },
+    /// Build for Linux on aarch64 and run the unit tests in an emulator.
+    Arm,
     /// Everything that must pass before a change goes in; installs what it needs.
     Test,
     /// What takes too long for every change: 100 kills, every version, fuzzing, other systems.
@@ -78,6 +88,8 @@ pub fn main() -> ExitCode {
         Command::Cpp { release } => cpp::run(release),
         Command::Header => header::run(),
         Command::Dotnet(args) => dotnet::run(args),
+        Command::Windows { test } => windows::run(test),
+        Command::Arm => arm::run(),
         Command::Test => test::run(),
         Command::Nightly { fuzz_seconds } => nightly::run(fuzz_seconds),
     };

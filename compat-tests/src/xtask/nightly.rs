@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::sources::{files, root};
 use super::steps::{self, Outcome, Steps};
 use super::test::{built_binary, cargo};
-use super::{compatibility, dotnet};
+use super::{arm, compatibility, dotnet, windows};
 use crate::managed;
 
 /// Runs all long steps, each fuzz target for `fuzz_seconds`. True when all passed.
@@ -52,6 +52,7 @@ pub(crate) fn run(fuzz_seconds: u64) -> Result<bool> {
             .run(&format!("upgrade: {plan}"), || steps::command(&mut rsl(&format!("upgrade {plan} --json"))));
     }
     steps.run("upgrade: soak", || steps::command(&mut rsl("upgrade soak --seconds 600 --json")));
+    windows::add_steps(&mut steps, true);
     steps.run("long tests", || {
         steps::test_command(cargo().args([
             "test",
@@ -60,6 +61,9 @@ pub(crate) fn run(fuzz_seconds: u64) -> Result<bool> {
             "--release",
             "--",
             "--ignored",
+            // They ran in the step before.
+            "--skip",
+            "windows_",
         ]))
     });
     for target in fuzz_targets()? {
@@ -67,12 +71,7 @@ pub(crate) fn run(fuzz_seconds: u64) -> Result<bool> {
     }
     steps.run("get .NET", || steps::command(&mut Command::new(root().join(managed::GET_DOTNET))));
     steps.run("managed bindings, everywhere", || Ok(Outcome::check(dotnet::run(dotnet::Args::thorough())?)));
-    for target in ["x86_64-pc-windows-gnu", "aarch64-unknown-linux-gnu"] {
-        steps.run(&format!("check for {target}"), || {
-            let script = root().join("compat-tests/toolchain/cross-check.sh");
-            steps::command(Command::new(script).arg(target))
-        });
-    }
+    arm::add_steps(&mut steps);
     steps.run("docs/COMPATIBILITY.md", || Ok(Outcome::check(compatibility::run(true)?)));
     steps.run("licences, bans, sources", || {
         steps::command(cargo().args(["deny", "check", "licenses", "bans", "sources"]))

@@ -201,6 +201,10 @@ impl Args {
                 return Err((INIT_FAILED, title.to_owned()));
             }
         };
+        // Ctrl-C, on Windows also Ctrl-Break and the ends of console, session and system: how a service manager stops a
+        // program. A second replica in this process cannot be, so neither can a second handler.
+        let stopping = replica.clone();
+        ctrlc::set_handler(move || stopping.unload()).map_err(|error| (1, error.to_string()))?;
         if let Some(listener) = listener {
             let commands = Arc::new(Commands::new(replica.clone(), machine));
             control::serve(listener, commands).map_err(|error| (1, error.to_string()))?;

@@ -196,6 +196,10 @@ pub fn default_resolve(node: &mut Node) -> bool {
         return true;
     }
     let Ok(host) = std::str::from_utf8(&node.host_name) else { return false };
+    if host.is_empty() {
+        // Windows takes the empty name for this machine.
+        return false;
+    }
     let Ok(mut addresses) = (host, node.rsl_port).to_socket_addrs() else { return false };
     let first = addresses.find_map(|address| match address {
         SocketAddr::V4(v4) if !v4.ip().is_unspecified() => Some(*v4.ip()),

@@ -91,7 +91,7 @@ pub trait Disk: Send + Sync {
     /// Of the device.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Removes a file. Open handles go on working.
+    /// Removes a file. Open handles go on working; on some systems the name goes when they are closed.
     ///
     /// # Errors
     /// `NotFound` and those of the device.

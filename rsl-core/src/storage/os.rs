@@ -5,11 +5,14 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::disk::{DirEntry, DirLock, Disk, DiskFile, LockError, OpenMode};
 use super::sys;
 use crate::format::{LOCK_FILE, OWNER_FILE, ReadAt};
+
+/// Between two attempts at a lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Files of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,11 +102,11 @@ impl Disk for OsDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        sys::rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        sys::remove(path)
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<DirEntry>> {
@@ -147,7 +150,13 @@ impl Disk for OsDisk {
             .open(directory.join(LOCK_FILE))?;
         // The owner is named in a file of its own: a locked file cannot be read on Windows.
         let owner = directory.join(OWNER_FILE);
-        match file.try_lock() {
+        let deadline = Instant::now() + sys::LOCK_PATIENCE;
+        let mut tried = file.try_lock();
+        while matches!(tried, Err(TryLockError::WouldBlock)) && Instant::now() < deadline {
+            std::thread::sleep(LOCK_PAUSE);
+            tried = file.try_lock();
+        }
+        match tried {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = fs::read_to_string(owner).unwrap_or_default();

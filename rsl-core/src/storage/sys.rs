@@ -3,6 +3,16 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
+
+/// How long a lock is waited for. The lock goes with its holder.
+#[cfg(unix)]
+pub(super) const LOCK_PATIENCE: Duration = Duration::ZERO;
+
+/// How long a lock is waited for: Windows may take a while to release those of a process that has ended, and a killed
+/// replica must find its directory free when it comes back.
+#[cfg(windows)]
+pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Reads at an offset; may return fewer bytes than asked.
 #[cfg(unix)]
@@ -26,6 +36,51 @@ pub(super) fn write_some_at(file: &File, offset: u64, bytes: &[u8]) -> io::Resul
 #[cfg(windows)]
 pub(super) fn write_some_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_write(file, bytes, offset)
+}
+
+/// Renames a file, replacing one of the new name.
+#[cfg(unix)]
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)
+}
+
+/// Renames a file, replacing one of the new name. All our files are opened so that others may rename and delete them.
+#[cfg(windows)]
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    undisturbed(|| std::fs::rename(from, to))
+}
+
+/// Removes a file.
+#[cfg(unix)]
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path)
+}
+
+/// Removes a file. Without POSIX semantics (before Windows 10 1809, and under Wine) its name stays until the last handle
+/// to it is closed; opening it fails meanwhile.
+#[cfg(windows)]
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    undisturbed(|| std::fs::remove_file(path))
+}
+
+/// Repeats an action for up to about a second while another process holds the file open in a way that forbids it, as
+/// indexers and virus scanners do for a moment.
+#[cfg(windows)]
+fn undisturbed(action: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION};
+    let mut pause = Duration::from_millis(1);
+    for _ in 0..10 {
+        let code = match action() {
+            Ok(()) => return Ok(()),
+            Err(error) => error.raw_os_error().and_then(|code| u32::try_from(code).ok()),
+        };
+        if !matches!(code, Some(ERROR_ACCESS_DENIED | ERROR_SHARING_VIOLATION)) {
+            break;
+        }
+        std::thread::sleep(pause);
+        pause *= 2;
+    }
+    action()
 }
 
 /// Waits until the names in a directory are on stable storage.

@@ -63,8 +63,52 @@ fn files() {
     assert_eq!((found[1].0, found[1].1, found.len()), ("sub", false, 2));
     assert!(!entries[0].modified.is_zero());
     OsDisk.remove(&other).unwrap();
+    assert_eq!(reader.read_at(0, &mut buffer).unwrap(), 5);
+    drop((file, reader));
     assert_eq!(OsDisk.remove(&other).unwrap_err().kind(), ErrorKind::NotFound);
-    reader.read_at(0, &mut buffer).unwrap();
+}
+
+fn text(mut file: std::fs::File) -> String {
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut file, &mut text).unwrap();
+    text
+}
+
+/// [STOR-58] [HARD-366] A file can be renamed while it is open, and deleted while another thread reads it, as the learn
+/// server does; the reader goes on.
+#[test]
+fn files_in_use_can_be_renamed_and_deleted() {
+    let scratch = Scratch::new();
+    let (served, next) = (scratch.0.join("7.codex"), scratch.0.join("Cod1.tmp"));
+    std::fs::write(&served, b"old").unwrap();
+    let written = OsDisk.open(&next, OpenMode::Create).unwrap();
+    written.write_at(0, b"newer").unwrap();
+    written.sync().unwrap();
+    OsDisk.rename(&next, &served).unwrap();
+    OsDisk.sync_dir(&scratch.0).unwrap();
+    assert_eq!(read_file(&OsDisk, &served, 9).unwrap(), b"newer");
+    let reader = std::fs::File::open(&served).unwrap();
+    OsDisk.remove(&served).unwrap();
+    assert_eq!(text(reader), "newer");
+    drop(written);
+    assert_eq!(OsDisk.open(&served, OpenMode::Read).map(|_| ()).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+/// [HARD-366] A file can be replaced while another thread reads it. Windows can do that since 10 (1607), Wine cannot: a
+/// damaged checkpoint is then replaced when nobody reads it any more.
+#[cfg(unix)]
+#[test]
+fn a_file_being_read_can_be_replaced() {
+    let scratch = Scratch::new();
+    let (served, next) = (scratch.0.join("7.codex"), scratch.0.join("Cod1.tmp"));
+    std::fs::write(&served, b"old").unwrap();
+    std::fs::write(&next, b"newer").unwrap();
+    let reader = std::fs::File::open(&served).unwrap();
+    OsDisk.rename(&next, &served).unwrap();
+    assert_eq!(
+        (text(reader), read_file(&OsDisk, &served, 9).unwrap()),
+        ("old".to_owned(), b"newer".to_vec())
+    );
 }
 
 /// Decision 26: a second start is refused and told which process works there; the lock goes with its holder.

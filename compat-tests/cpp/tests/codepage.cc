@@ -1,0 +1,22 @@
+// Windows only: paths are in the process's code page. Runs where there is a directory of a name in its letters.
+#include "rslutil.h"
+
+#include "check.h"
+
+using namespace RSLib;
+
+int main() {
+    // West European; 0xfc is a u with two dots.
+    CHECK(GetACP() == 1252);
+    const char* green = "gr\xfcn";
+    char found[MAX_PATH];
+    CHECK(RSLCheckpointUtility::GetLatestCheckpoint(green, found, sizeof found) == NO_ERROR);
+    CHECK(strncmp(found, green, 4) == 0 && strstr(found, "5.codex") != NULL);
+    // Too small in the code page.
+    CHECK(RSLCheckpointUtility::GetLatestCheckpoint(green, found, strlen(found)) == ERROR_INSUFFICIENT_BUFFER);
+    // The name in UTF-8 is another one here; the C ABI knows no other.
+    CHECK(RSLCheckpointUtility::GetLatestCheckpoint("gr\xc3\xbcn", found, sizeof found) == ERROR_PATH_NOT_FOUND);
+    CHECK(rsl_checkpoint_latest("gr\xc3\xbcn", found, sizeof found) == NO_ERROR);
+    printf("done\n");
+    return 0;
+}
