@@ -10,7 +10,7 @@
 // What the source knows as its crate.
 use rsl_core::{engine, format, types, wire};
 
-#[path = "../../rsl-core/src/legacy_model/mod.rs"]
+#[path = "../../../rsl-core/src/legacy_model/mod.rs"]
 mod legacy_model;
 
 pub use legacy_model::LegacyModel;
