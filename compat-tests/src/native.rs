@@ -20,6 +20,15 @@ pub fn target() -> PathBuf {
     root().join(std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from))
 }
 
+/// A path below the target directory for a program of this thread: a test runs in a thread of its own.
+#[must_use]
+pub fn scratch(name: &str) -> PathBuf {
+    let directory = target().join("test-programs");
+    // Whoever writes the file says so if it is not there.
+    let _ = std::fs::create_dir_all(&directory);
+    directory.join(format!("{name}-{:?}", std::thread::current().id()).replace(['(', ')'], ""))
+}
+
 /// The directory that holds the library, which is built first.
 ///
 /// # Errors

@@ -5,9 +5,8 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 
-use compat_tests::native::{Build, Language, debug_library, root, run};
+use compat_tests::native::{Build, Language, debug_library, root, run, scratch};
 
 fn source(name: &str) -> PathBuf {
     root().join("compat-tests/c").join(name)
@@ -24,11 +23,9 @@ fn free_port() -> u16 {
     }
 }
 
-/// The programs, compiled once, each into a directory that stays for the run of the tests.
+/// Compiles a program, for this test alone.
 fn program(name: &str) -> PathBuf {
-    static BIN: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let bin = BIN.get_or_init(|| tempfile::tempdir().unwrap()).path();
-    let output = bin.join(format!("{name}-{:?}", std::thread::current().id()).replace(['(', ')'], ""));
+    let output = scratch(&format!("c-{name}"));
     let sources = [source(&format!("{name}.c")), source("check.c")];
     Build::new(Language::C).program(&sources, debug_library().unwrap(), &output).unwrap();
     output

@@ -14,7 +14,7 @@ use rsl_core::format::CheckpointHeader;
 use rsl_core::storage::{CheckpointReader, OsDisk};
 use rsl_core::types::{Decree, ProtocolVersion};
 
-use compat_tests::native::{Build, Language, build_programs, debug_library, root, run, target};
+use compat_tests::native::{Build, Language, build_programs, debug_library, root, run, scratch, target};
 
 fn source(name: &str) -> PathBuf {
     root().join("compat-tests/cpp/tests").join(name)
@@ -36,12 +36,9 @@ fn build() -> Build {
     Build::new(Language::Cpp(11)).arg("-Wno-inconsistent-missing-override")
 }
 
-/// Compiles a program once per test into a directory that stays for the run of the tests.
+/// Compiles a program, for this test alone.
 fn program(name: &str, sources: &[&str]) -> PathBuf {
-    static BIN: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let bin = BIN.get_or_init(|| tempfile::tempdir().unwrap()).path();
-    let thread = format!("{:?}", std::thread::current().id());
-    let output = bin.join(format!("{name}-{}", thread.replace(['(', ')'], "")));
+    let output = scratch(&format!("cpp-{name}"));
     let sources: Vec<PathBuf> = sources.iter().map(|name| source(name)).collect();
     build().program(&sources, debug_library().unwrap(), &output).unwrap();
     output

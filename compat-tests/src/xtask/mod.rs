@@ -4,9 +4,13 @@ mod arm;
 mod citations;
 mod clauses;
 mod compatibility;
+mod contents;
 mod cpp;
+mod dist;
 mod dotnet;
 mod header;
+mod install;
+mod licences;
 mod nightly;
 mod scenarios;
 mod sources;
@@ -57,6 +61,14 @@ enum Command {
     },
     /// Generate include/rsl_c.h from rsl-ffi, and NativeMethods.g.cs from that.
     Header,
+    /// Build the library, headers, pkg-config and CMake packages and `rsl`, and install them below a directory.
+    Install {
+        /// Where to: `bin`, `include`, `lib` and `share` are made there. It can be moved afterwards.
+        #[arg(long, value_name = "DIR")]
+        prefix: std::path::PathBuf,
+    },
+    /// Make the packages for others under target/dist/, with checksums.
+    Dist,
     /// Build the managed bindings, their host and samples; test them on every .NET runtime that is here.
     Dotnet(dotnet::Args),
     /// Build for Windows x86_64 under target/windows/: rsl.dll, import libraries, rsl.exe, the C++ host, the samples.
@@ -68,12 +80,19 @@ enum Command {
     /// Build for Linux on aarch64 and run the unit tests in an emulator.
     Arm,
     /// Everything that must pass before a change goes in; installs what it needs.
-    Test,
+    Test {
+        /// Run only the steps with this in their name.
+        #[arg(long, value_name = "PART")]
+        only: Option<String>,
+    },
     /// What takes too long for every change: 100 kills, every version, fuzzing, other systems.
     Nightly {
         /// How long to fuzz each target.
         #[arg(long, default_value_t = 600, value_name = "SECONDS")]
         fuzz_seconds: u64,
+        /// Run only the steps with this in their name.
+        #[arg(long, value_name = "PART")]
+        only: Option<String>,
     },
 }
 
@@ -87,11 +106,13 @@ pub fn main() -> ExitCode {
         Command::Compatibility { check } => compatibility::run(check),
         Command::Cpp { release } => cpp::run(release),
         Command::Header => header::run(),
+        Command::Install { prefix } => install::run(&prefix),
+        Command::Dist => dist::run(),
         Command::Dotnet(args) => dotnet::run(args),
         Command::Windows { test } => windows::run(test),
         Command::Arm => arm::run(),
-        Command::Test => test::run(),
-        Command::Nightly { fuzz_seconds } => nightly::run(fuzz_seconds),
+        Command::Test { only } => test::run(only),
+        Command::Nightly { fuzz_seconds, only } => nightly::run(fuzz_seconds, only),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -14,15 +14,16 @@ use super::test::{built_binary, cargo};
 use super::{arm, compatibility, dotnet, windows};
 use crate::managed;
 
-/// Runs all long steps, each fuzz target for `fuzz_seconds`. True when all passed.
-pub(crate) fn run(fuzz_seconds: u64) -> Result<bool> {
+/// Runs the long steps (all, or those with `only` in their name), each fuzz target for `fuzz_seconds`. True when all
+/// passed.
+pub(crate) fn run(fuzz_seconds: u64, only: Option<String>) -> Result<bool> {
     let rsl = build_rsl()?;
     let rsl = |arguments: &str| {
         let mut command = Command::new(&rsl);
         command.args(arguments.split(' ')).current_dir(root());
         command
     };
-    let mut steps = Steps::default();
+    let mut steps = Steps::only(only);
     steps.run("simulator", || {
         let simulator = "run --quiet --release --package rsl-core --features sim --bin rsl-sim --";
         let seeds = "--seeds 0..20000 --profile nightly";

@@ -8,15 +8,16 @@ use anyhow::{Context as _, Result, ensure};
 use super::sources::root;
 use super::spec::Selection;
 use super::steps::{self, Outcome, Steps};
-use super::{clauses, dotnet, tidy};
+use super::{clauses, dotnet, install, tidy};
 
 /// Specification files whose clauses are all tested, deferred or exempt; a gap in them fails the run.
 const COMPLETE: &[&str] =
     &["wire.md", "storage.md", "protocol.md", "transfer.md", "cabi.md", "managed.md", "tls.md"];
 
-/// Installs what is missing, runs all steps and prints their summary. True when all passed.
-pub(crate) fn run() -> Result<bool> {
-    let mut steps = Steps::default();
+/// Installs what is missing, runs the steps (all, or those with `only` in their name) and prints their summary. True
+/// when all passed.
+pub(crate) fn run(only: Option<String>) -> Result<bool> {
+    let mut steps = Steps::only(only);
     steps.run("tools", || tools().map(|()| Outcome::check(true)));
     steps.run("format", || steps::command(cargo().args(["fmt", "--all", "--check"])));
     steps.run("lints", || {
@@ -44,6 +45,7 @@ pub(crate) fn run() -> Result<bool> {
         steps::command(Command::new(&rsl).args(["conformance", "--legacy-model"]))
     });
     steps.run("managed bindings", dotnet::step);
+    install::check(&mut steps);
     steps.run("demo", || steps::command(Command::new(&rsl).arg("demo")));
     Ok(steps.summary())
 }
