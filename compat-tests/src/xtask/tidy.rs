@@ -17,8 +17,10 @@ const LONG: usize = 600;
 const TOO_LONG: usize = 1000;
 
 /// Text files that must not name a machine.
-const TEXT: &[&str] =
-    &[".rs", ".md", ".toml", ".sh", ".yml", ".json", ".c", ".h", ".cc", ".hh", ".cs", ".py", ".txt", "run"];
+const TEXT: &[&str] = &[
+    ".rs", ".md", ".toml", ".sh", ".yml", ".json", ".c", ".h", ".cc", ".hh", ".cs", ".py", ".txt", "run",
+    ".in", ".service",
+];
 
 /// Runs all checks over the repository. True when there is no finding.
 pub(crate) fn run() -> Result<bool> {
