@@ -3,13 +3,13 @@
 //! Two builds of one source: for .NET Framework 4.0 with mono's compiler into `target/dotnet`, for .NET Standard 2.0 with
 //! Roslyn into `target/dotnet/netstandard2.0`. The native library lies beside both.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::native::{self, root, target};
+use crate::native::{self, Language, root, target};
 
 /// The command that gets mono and its compiler.
 pub const GET_MONO: &str = "apt-get install -y --no-install-recommends mono-mcs mono-devel";
@@ -92,6 +92,18 @@ impl Runtime {
     #[must_use]
     pub fn mono() -> Runtime {
         Self::all().swap_remove(0)
+    }
+
+    /// Whether it is .NET Core or a later .NET.
+    #[must_use]
+    pub fn is_core(&self) -> bool {
+        self.program != "mono"
+    }
+
+    /// What runs assemblies.
+    #[must_use]
+    pub fn program(&self) -> &OsStr {
+        &self.program
     }
 
     /// A program on this runtime.
@@ -218,6 +230,8 @@ fn build(out: &Path, extension: &str, release: bool, compiler: impl Fn() -> Resu
     let mut surface = compiler()?;
     surface.args(["-target:library", "-nowarn:67,414"]).arg(root().join("docs/spec/tools/ManagedSurface.cs"));
     native::run(surface.arg(option("-out:", &out.join("spec/ManagedRSLib.dll"))))?;
+    std::fs::copy(root().join("docs/spec/managed.md"), out.join("spec/managed.md"))?;
+    stand_ins(out)?;
     let bindings = out.join("ManagedRSLib.dll");
     let mut library = compiler()?;
     library.arg("-target:library").arg(option("-doc:", &out.join("ManagedRSLib.xml")));
@@ -226,6 +240,23 @@ fn build(out: &Path, extension: &str, release: bool, compiler: impl Fn() -> Resu
         let mut command = compiler()?;
         command.arg(option("-r:", &bindings)).arg(sources(directory));
         native::run(command.arg(option("-out:", &out.join(format!("{program}.{extension}")))))?;
+    }
+    Ok(())
+}
+
+/// Libraries of the same name that are not ours, for tests: one of another interface, one of something else.
+fn stand_ins(out: &Path) -> Result<()> {
+    for (directory, text) in [
+        ("other", "unsigned rsl_abi_version(void) { return 9u << 16; }\n"),
+        ("foreign", "int something_else(void) { return 0; }\n"),
+    ] {
+        let directory = out.join(directory);
+        std::fs::create_dir_all(&directory)?;
+        let source = directory.join("library.c");
+        std::fs::write(&source, text)?;
+        let mut compiler = Command::new(Language::C.compilers().swap_remove(0));
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(directory.join(library_name())).arg(source);
+        native::run(&mut compiler)?;
     }
     Ok(())
 }

@@ -56,7 +56,7 @@ namespace ManagedRSLib.Tests
             };
         }
 
-        private static string Child(string words, int expected)
+        internal static string Child(string words, int expected)
         {
             string printed;
             var code = Run(Assembly.GetExecutingAssembly().Location, words, out printed);
@@ -72,16 +72,28 @@ namespace ManagedRSLib.Tests
             Child("init", 0);
         }
 
-        // [NET-34] [HARD-627] An exception in a callback is notified at level Assert with type, message and stack; the process
-        // ends by FailFast.
+        // [NET-34] [HARD-627] An exception in any callback is notified at level Assert with type, message and stack; the
+        // process ends by FailFast. From LoadState it is only one outside of Initialize, which cannot be had here.
         [Test]
         public static void ExceptionsEndTheProcess()
         {
-            string printed;
-            var code = Run(Assembly.GetExecutingAssembly().Location, "throw", out printed);
-            Expect.True(code != 0 && code != 1, "FailFast ends with " + code);
-            Expect.True(printed.Contains("notified Assert Exception in ExecuteReplicatedRequest: System.FormatException: on purpose"), printed);
-            Expect.True(printed.Contains("at ManagedRSLib.Tests.TestMachine.ExecuteReplicatedRequest"), "no stack: " + printed);
+            var failures = new List<string>();
+            var threads = Children.Throwing.Select(callback => new Thread(() =>
+            {
+                string printed;
+                var code = Run(Assembly.GetExecutingAssembly().Location, "throw " + callback, out printed);
+                var expected = "notified Assert Exception in " + callback + ": System.FormatException: on purpose";
+                if (code == 0 || code == 1 || code == 99 || !(callback == "NotificationsCallback" || printed.Contains(expected)) || !printed.Contains("at ManagedRSLib.Tests."))
+                {
+                    lock (failures)
+                    {
+                        failures.Add(callback + " ended with " + code + ": " + printed);
+                    }
+                }
+            }) { IsBackground = true }).ToList();
+            threads.ForEach(thread => thread.Start());
+            threads.ForEach(thread => thread.Join());
+            Expect.Same("", string.Join("\n", failures.ToArray()), "callbacks");
         }
 
         // [HARD-626] A cookie that comes back twice, or was never given, takes the fatal path.
@@ -132,18 +144,31 @@ namespace ManagedRSLib.Tests
             Expect.Same(7, Run(program, "library", out printed), "exit code: " + printed);
             Expect.True(printed.Contains("neither beside ManagedRSLib.dll"), printed);
 
-            var packaged = Path.Combine(directory, Path.Combine("runtimes", Path.Combine("linux-x64", "native")));
+            var packaged = Path.Combine(directory, Path.Combine("runtimes", Path.Combine(Path.DirectorySeparatorChar == '/' ? "linux-x64" : "win-x64", "native")));
             Directory.CreateDirectory(packaged);
-            if (Path.DirectorySeparatorChar == '/')
-            {
-                File.Copy(Path.Combine(here, "librsl.so"), Path.Combine(packaged, "librsl.so"));
-                Expect.Same(0, Run(program, "library", out printed), "from runtimes/: " + printed);
-            }
+            File.Copy(Path.Combine(here, LibraryName), Path.Combine(packaged, LibraryName));
+            Expect.Same(0, Run(program, "library", out printed), "from runtimes/: " + printed);
 
-            var error = Expect.Throws<DllNotFoundException>(() => Interop.NativeLibrary.Compare(2u << 16), "interface 2.0");
-            Expect.True(error.Message.Contains("interface 2.0"), error.Message);
-            Expect.Throws<DllNotFoundException>(() => Interop.NativeLibrary.Compare(9), "interface 0.9");
+            // Another interface; another library; no library.
+            var beside = Path.Combine(directory, LibraryName);
+            File.Copy(Path.Combine(Path.Combine(here, "other"), LibraryName), beside);
+            Expect.Same(7, Run(program, "library", out printed), "another interface: " + printed);
+            Expect.True(printed.Contains("has interface 9.0; this assembly needs"), printed);
+            File.Copy(Path.Combine(Path.Combine(here, "foreign"), LibraryName), beside, true);
+            Expect.Same(7, Run(program, "library", out printed), "another library: " + printed);
+            Expect.True(printed.Contains("is not that of RSL"), printed);
+            File.WriteAllText(beside, "no library");
+            Directory.Delete(packaged, true);
+            Expect.Same(7, Run(program, "library", out printed), "no library: " + printed);
+            Expect.True(printed.Contains("native library"), printed);
+
+            Expect.Throws<DllNotFoundException>(() => Interop.NativeLibrary.Compare(0), "interface 0.0");
             Interop.NativeLibrary.Compare((uint)Interop.Abi.RSL_ABI_MAJOR << 16 | 99);
+        }
+
+        private static string LibraryName
+        {
+            get { return Path.DirectorySeparatorChar == '/' ? "librsl.so" : "rsl.dll"; }
         }
     }
 
@@ -155,7 +180,8 @@ namespace ManagedRSLib.Tests
             switch (words[0])
             {
                 case "init": Init(); return 0;
-                case "throw": return Throw();
+                case "throw": return Throw(words[1]);
+                case "foreign": Collector.Foreign(); return 0;
                 case "domains": Domains(); return 0;
                 case "relinquish": Relinquish(); return 0;
                 case "library": return Library();
@@ -220,15 +246,50 @@ namespace ManagedRSLib.Tests
             ManagedRSLStateMachine.Unload();
         }
 
-        private static int Throw()
+        /// <summary>The callbacks that <see cref="Throw"/> lets throw.</summary>
+        internal static readonly string[] Throwing =
+        {
+            "ExecuteReplicatedRequest", "ExecuteFastReadRequest", "AbortRequest", "TrySaveState", "StateSaved", "StateCopied",
+            "NotifyStatus", "NotifyPrimaryRecovered", "NotifyConfigurationChanged", "CanBecomePrimary",
+            "AcceptMessageFromReplica", "ShutDown", "NotificationsCallback"
+        };
+
+        private static int Throw(string callback)
         {
             ManagedRSLStateMachine.NotificationsCallback = (level, log, title, message) => Console.WriteLine("notified " + level + " " + title);
             ManagedRSLStateMachine.Init(null);
-            var machine = new TestMachine().Lead();
-            machine.OnExecute = (request, cookie) => { throw new FormatException("on purpose"); };
-            machine.ReplicateRequest(new byte[] { 1 }, null);
-            Thread.Sleep(20000);
-            return 0;
+            var machine = new TestMachine { ThrowsIn = callback };
+            var second = new TestMachine();
+            second.Node.MemberId = "two";
+            if (callback == "NotificationsCallback")
+            {
+                ManagedRSLStateMachine.NotificationsCallback = (level, log, title, message) => { throw new FormatException("on purpose"); };
+                machine.Initialize(new ManagedRSLConfigParam { MaxLogs = 0 }, machine.Node, TestMachine.Newest, false);
+                return 99;
+            }
+            if (callback == "AcceptMessageFromReplica")
+            {
+                foreach (var one in new[] { machine, second })
+                {
+                    one.Initialize(TestMachine.Config(one.Dir), new[] { machine.Node, second.Node }, one.Node, TestMachine.Newest, false);
+                }
+                Thread.Sleep(30000);
+                return 99;
+            }
+            machine.Start();
+            Expect.Soon(() => machine.IsRecovered, "primary");
+            machine.FastReadRequest(0, new byte[] { 1 }, null);
+            machine.ReplicateRequest(new[] { (byte)'S' }, null);
+            machine.ChangeConfiguration(new ManagedRSLMemberSet(new[] { machine.Node }, null, 0, 0), null);
+            machine.CopyStateFromReplica(null);
+            Thread.Sleep(3000);
+            machine.OnExecute = (request, cookie) => Thread.Sleep(500);
+            for (var count = 0; count < 20; count++)
+            {
+                machine.ReplicateRequestExclusiveVote(new byte[] { 1 }, null);
+            }
+            machine.UnloadThisOne();
+            return 99;
         }
 
 #if NETSTANDARD2_0

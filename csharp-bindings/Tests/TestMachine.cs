@@ -25,6 +25,8 @@ namespace ManagedRSLib.Tests
         public byte[] Cookie;
         public volatile string Saved;
         public int Asked;
+        // The name of a callback that throws.
+        public string ThrowsIn;
 
         public TestMachine()
             : this(NewDirectory(), NewNode())
@@ -133,6 +135,14 @@ namespace ManagedRSLib.Tests
             }
         }
 
+        private void MayThrow(string callback)
+        {
+            if (ThrowsIn == callback)
+            {
+                throw new FormatException("on purpose");
+            }
+        }
+
         public override bool LoadState(ManagedRSLCheckpointStream reader)
         {
             Note(reader == null ? "load null" : "load");
@@ -141,6 +151,7 @@ namespace ManagedRSLib.Tests
 
         public override void ExecuteReplicatedRequest(byte[] request, object cookie, ref bool saveState)
         {
+            MayThrow("ExecuteReplicatedRequest");
             Expect.True(!saveState, "saveState is true on entry");
             saveState = request[0] == 'S';
             if (OnExecute != null)
@@ -156,6 +167,7 @@ namespace ManagedRSLib.Tests
 
         public override void ExecuteFastReadRequest(byte[] request, object cookie)
         {
+            MayThrow("ExecuteFastReadRequest");
             lock (Executed)
             {
                 Requests.Add(request);
@@ -165,11 +177,13 @@ namespace ManagedRSLib.Tests
 
         public override void AbortRequest(RSLResponse status, object cookie)
         {
+            MayThrow("AbortRequest");
             Note("abort " + status + " " + (cookie ?? "null"));
         }
 
         public override void SaveState(ManagedRSLCheckpointStream writer)
         {
+            MayThrow("TrySaveState");
             if (OnSave != null)
             {
                 OnSave(writer);
@@ -180,26 +194,31 @@ namespace ManagedRSLib.Tests
 
         public override void StateSaved(ulong seqNo, string fileName)
         {
+            MayThrow("StateSaved");
             Saved = fileName;
         }
 
         public override void StateCopied(ulong seqNo, string fileName, object cookie)
         {
+            MayThrow("StateCopied");
             Note("copied " + seqNo + " '" + fileName + "' " + (cookie ?? "null"));
         }
 
         public override void NotifyStatus(bool isPrimary)
         {
+            MayThrow("NotifyStatus");
             Note("status " + isPrimary);
         }
 
         public override void NotifyPrimaryRecovered()
         {
+            MayThrow("NotifyPrimaryRecovered");
             IsRecovered = true;
         }
 
         public override void NotifyConfigurationChanged(object cookie)
         {
+            MayThrow("NotifyConfigurationChanged");
             Note("configuration " + (cookie ?? "null"));
         }
 
@@ -210,6 +229,7 @@ namespace ManagedRSLib.Tests
 
         public override bool CanBecomePrimary(ref byte[] data)
         {
+            MayThrow("CanBecomePrimary");
             Expect.True(data == null, "data is not null on entry");
             data = Cookie;
             return true;
@@ -217,12 +237,14 @@ namespace ManagedRSLib.Tests
 
         public override bool AcceptMessageFromReplica(ManagedRSLNode node, byte[] data)
         {
+            MayThrow("AcceptMessageFromReplica");
             Interlocked.Increment(ref Asked);
             return true;
         }
 
         public override void ShutDown(RSLResponse status)
         {
+            MayThrow("ShutDown");
             Note("shut down " + status);
         }
 

@@ -12,6 +12,7 @@ mod header;
 mod install;
 mod licences;
 mod nightly;
+mod nuget;
 mod scenarios;
 mod sources;
 mod spec;
@@ -79,6 +80,8 @@ enum Command {
     },
     /// Build for Linux on aarch64 and run the unit tests in an emulator.
     Arm,
+    /// Make the NuGet package of the managed bindings in target/dotnet/package/, and use it in two small projects.
+    Nuget,
     /// Everything that must pass before a change goes in; installs what it needs.
     Test {
         /// Run only the steps with this in their name.
@@ -113,6 +116,9 @@ pub fn main() -> ExitCode {
         Command::Arm => arm::run(),
         Command::Test { only } => test::run(only),
         Command::Nightly { fuzz_seconds, only } => nightly::run(fuzz_seconds, only),
+        Command::Nuget => nuget::run(),
+        Command::Test => test::run(),
+        Command::Nightly { fuzz_seconds } => nightly::run(fuzz_seconds),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::sources::{files, root};
 use super::steps::{self, Outcome, Steps};
 use super::test::{built_binary, cargo};
-use super::{arm, compatibility, dotnet, windows};
+use super::{arm, compatibility, dotnet, nuget, windows};
 use crate::managed;
 
 /// Runs the long steps (all, or those with `only` in their name), each fuzz target for `fuzz_seconds`. True when all
@@ -73,6 +73,7 @@ pub(crate) fn run(fuzz_seconds: u64, only: Option<String>) -> Result<bool> {
     steps.run("get .NET", || steps::command(&mut Command::new(root().join(managed::GET_DOTNET))));
     steps.run("managed bindings, everywhere", || Ok(Outcome::check(dotnet::run(dotnet::Args::thorough())?)));
     arm::add_steps(&mut steps);
+    steps.run("package of the managed bindings", || Ok(Outcome::check(nuget::run()?)));
     steps.run("docs/COMPATIBILITY.md", || Ok(Outcome::check(compatibility::run(true)?)));
     steps.run("licences, bans, sources", || {
         steps::command(cargo().args(["deny", "check", "licenses", "bans", "sources"]))
