@@ -24,10 +24,10 @@ fn main() -> ExitCode {
         std::env::var_os("RSL_LEGACY_SOURCE").map(|root| Path::new(&root).join("src/RSL/ManagedSrc"));
     let sources = sources.filter(|path| path.is_dir() && managed::has_mono()).map(Arc::new);
     let tests: [(&str, Test); 4] = [
-        ("sample_app_and_test_lib", sample_app),
-        ("stress_app", stress_app),
-        ("rsl_stress_test", rsl_stress_test),
-        ("managed_net_test", managed_net_test),
+        ("legacy_source_sample_app_and_test_lib", sample_app),
+        ("legacy_source_stress_app", stress_app),
+        ("legacy_source_rsl_stress_test", rsl_stress_test),
+        ("legacy_source_managed_net_test", managed_net_test),
     ];
     let trials = tests.into_iter().map(|(name, test)| {
         let found = sources.clone();

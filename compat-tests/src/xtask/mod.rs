@@ -117,8 +117,6 @@ pub fn main() -> ExitCode {
         Command::Test { only } => test::run(only),
         Command::Nightly { fuzz_seconds, only } => nightly::run(fuzz_seconds, only),
         Command::Nuget => nuget::run(),
-        Command::Test => test::run(),
-        Command::Nightly { fuzz_seconds } => nightly::run(fuzz_seconds),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

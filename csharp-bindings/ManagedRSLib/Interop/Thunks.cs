@@ -107,14 +107,21 @@ namespace ManagedRSLib.Interop
             return Marshal.GetFunctionPointerForDelegate(thunk);
         }
 
-        /// <summary>Runs a callback's body. Nothing is delivered to a machine whose LoadState has thrown.</summary>
+        /// <summary>The machine; null when its LoadState has thrown: nothing is delivered to it any more.</summary>
+        private static ManagedRSLStateMachine Listening(IntPtr context)
+        {
+            var machine = (ManagedRSLStateMachine)GCHandle.FromIntPtr(context).Target;
+            return machine == null || machine.IsMuted ? null : machine;
+        }
+
+        /// <summary>Runs a callback's body.</summary>
         private static T Run<T>(IntPtr context, string callback, T otherwise, Func<ManagedRSLStateMachine, T> body)
         {
             depth++;
             try
             {
-                var machine = (ManagedRSLStateMachine)GCHandle.FromIntPtr(context).Target;
-                return machine == null || machine.IsMuted ? otherwise : body(machine);
+                var machine = Listening(context);
+                return machine == null ? otherwise : body(machine);
             }
             catch (Exception exception)
             {
@@ -154,31 +161,55 @@ namespace ManagedRSLib.Interop
             });
         }
 
+        // Without a lambda, whose closure would be garbage after every request; so below.
         private static void Execute(IntPtr context, void* request, UIntPtr length, IntPtr cookie, int* saveState)
         {
-            var bytes = Copy(request, (ulong)length);
-            *saveState = Run(context, "ExecuteReplicatedRequest", 0, machine =>
+            var save = false;
+            depth++;
+            try
             {
-                var save = false;
-                using (var given = new Cookie(cookie))
+                var machine = Listening(context);
+                if (machine != null)
                 {
-                    machine.ExecuteReplicatedRequest(bytes, given.Value, ref save);
+                    using (var given = new Cookie(cookie))
+                    {
+                        machine.ExecuteReplicatedRequest(Copy(request, (ulong)length), given.Value, ref save);
+                    }
                 }
-                return save ? 1 : 0;
-            });
+            }
+            catch (Exception exception)
+            {
+                Fatal("ExecuteReplicatedRequest", exception);
+            }
+            finally
+            {
+                depth--;
+            }
+            *saveState = save ? 1 : 0;
         }
 
         private static void Read(IntPtr context, void* request, UIntPtr length, IntPtr cookie)
         {
-            var bytes = Copy(request, (ulong)length);
-            Run(context, "ExecuteFastReadRequest", 0, machine =>
+            depth++;
+            try
             {
-                using (var given = new Cookie(cookie))
+                var machine = Listening(context);
+                if (machine != null)
                 {
-                    machine.ExecuteFastReadRequest(bytes, given.Value);
+                    using (var given = new Cookie(cookie))
+                    {
+                        machine.ExecuteFastReadRequest(Copy(request, (ulong)length), given.Value);
+                    }
                 }
-                return 0;
-            });
+            }
+            catch (Exception exception)
+            {
+                Fatal("ExecuteFastReadRequest", exception);
+            }
+            finally
+            {
+                depth--;
+            }
         }
 
         private static void Abort(IntPtr context, int why, IntPtr cookie)

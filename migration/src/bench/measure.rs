@@ -7,6 +7,8 @@ use super::raw::Raw;
 /// What was measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
+    /// Which of the given hosts, from 0.
+    pub(crate) host: usize,
     /// Requests in flight of a closed loop.
     pub(crate) inflight: u32,
     /// Requests per second of an open loop, which has no window.

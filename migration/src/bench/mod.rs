@@ -49,11 +49,11 @@ pub(crate) struct Args {
     /// Where the files go; a directory on the disk to be measured. Without it: a temporary directory.
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// How to start a replica, with {id} {dir} {version} {members} {self} {control} {events} {execlog}; without it
-    /// `rsl replica` of this binary.
+    /// How to start a replica, with {id} {dir} {version} {members} {self} {control} {events} {execlog}; without it, and for
+    /// the word `rsl`, `rsl replica` of this binary. Given more than once, there is a set of each, and they take turns.
     #[arg(long, value_name = "COMMAND")]
-    host: Option<String>,
-    /// Draw throughput and latency over the window into this SVG file.
+    host: Vec<String>,
+    /// Draw throughput and latency over the window into this SVG file; of the first host.
     #[arg(long, value_name = "FILE", conflicts_with = "rate")]
     svg: Option<PathBuf>,
     /// Print JSON: one object for one measurement, a list for several.
@@ -71,7 +71,8 @@ impl Args {
     pub(crate) fn run(self) -> ExitCode {
         let drawn = self.measure().and_then(|results| {
             report::print(&results, self.json);
-            self.svg.as_ref().map_or(Ok(()), |file| plot::draw(file, &results))
+            let first: Vec<Measured> = results.iter().filter(|one| one.setting.host == 0).cloned().collect();
+            self.svg.as_ref().map_or(Ok(()), |file| plot::draw(file, &first))
         });
         match drawn {
             Ok(()) => ExitCode::SUCCESS,
@@ -84,10 +85,7 @@ impl Args {
 
     fn measure(&self) -> Result<Vec<Measured>, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
-        let template = match &self.host {
-            Some(text) => Template::parse(text).map_err(|error| error.to_string())?,
-            None => Template::rsl_replica(&own),
-        };
+        let templates = self.templates(&own)?;
         let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
         let place = tempfile::Builder::new()
             .prefix("rsl-bench-")
@@ -97,14 +95,18 @@ impl Args {
         for &size in &self.size {
             // A set of its own per size: the logs of one do not slow the other down.
             let dir = place.path().join(format!("size-{size}"));
-            let mut bench = Bench::start(self, &template, &dir)?;
+            let mut sets = Vec::new();
             let mut measured: Vec<Measured> = Vec::new();
-            for setting in self.settings(size) {
-                measured.push(Measured { setting, samples: Vec::new(), raw: raw::Raw::default() });
+            for (host, template) in templates.iter().enumerate() {
+                sets.push(Bench::start(self, template, &dir.join(format!("host-{host}")))?);
+                for setting in self.settings(host, size) {
+                    measured.push(Measured { setting, samples: Vec::new(), raw: raw::Raw::default() });
+                }
             }
             for _ in 0..self.rounds {
                 for result in &mut measured {
-                    result.samples.push(bench.run(result.setting, self.seconds)?);
+                    let set = &mut sets[result.setting.host];
+                    result.samples.push(set.run(result.setting, self.seconds)?);
                 }
             }
             for mut result in measured {
@@ -117,8 +119,18 @@ impl Args {
         Ok(results)
     }
 
-    fn settings(&self, size: u32) -> Vec<Setting> {
+    fn templates(&self, own: &Path) -> Result<Vec<Template>, String> {
+        let parse = |text: &String| match text.as_str() {
+            "rsl" => Ok(Template::rsl_replica(own)),
+            text => Template::parse(text).map_err(|error| error.to_string()),
+        };
+        let given: Vec<Template> = self.host.iter().map(parse).collect::<Result<_, _>>()?;
+        Ok(if given.is_empty() { vec![Template::rsl_replica(own)] } else { given })
+    }
+
+    fn settings(&self, host: usize, size: u32) -> Vec<Setting> {
         let setting = |inflight, rate| Setting {
+            host,
             inflight,
             rate,
             size,

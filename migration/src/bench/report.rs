@@ -25,6 +25,7 @@ pub(crate) fn print(results: &[Measured], as_json: bool) {
 fn json(result: &Measured) -> Value {
     let (setting, sample, raw) = (result.setting, result.median(), result.raw);
     let mut value = json!({
+        "host": setting.host,
         "inflight": setting.inflight,
         "rate": setting.rate,
         "size": setting.size,
@@ -81,6 +82,7 @@ fn load(result: &Measured) -> String {
 fn latencies(results: &[Measured]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.set_header([
+        "host",
         "in flight",
         "bytes",
         "ops/s",
@@ -98,6 +100,7 @@ fn latencies(results: &[Measured]) -> comfy_table::Table {
     for result in results {
         let (sample, raw) = (result.median(), result.raw);
         table.add_row([
+            (result.setting.host + 1).to_string(),
             load(result),
             result.setting.size.to_string(),
             format!("{:.0}", sample.ops_per_s),
@@ -119,6 +122,7 @@ fn latencies(results: &[Measured]) -> comfy_table::Table {
 fn stages(results: &[Measured]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.set_header([
+        "host",
         "in flight",
         "bytes",
         "requests/decree",
@@ -134,6 +138,7 @@ fn stages(results: &[Measured]) -> comfy_table::Table {
     for result in results {
         let Sample { stages: Some(stages), .. } = result.median() else { continue };
         table.add_row([
+            (result.setting.host + 1).to_string(),
             load(result),
             result.setting.size.to_string(),
             format!("{:.1}", stages.requests_per_decree),
