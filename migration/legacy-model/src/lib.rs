@@ -8,9 +8,9 @@
 #![forbid(unsafe_code)]
 
 // What the source knows as its crate.
-use rsl_core::{engine, format, types, wire};
+use rsl_core::{engine, format, storage, types, wire};
 
 #[path = "../../../rsl-core/src/legacy_model/mod.rs"]
 mod legacy_model;
 
-pub use legacy_model::LegacyModel;
+pub use legacy_model::{LegacyModel, NoStart, restore};

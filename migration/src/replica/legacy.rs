@@ -3,8 +3,9 @@
 
 use std::io::Write as _;
 
-use legacy_model::LegacyModel;
+use legacy_model::{LegacyModel, NoStart};
 use rsl_core::engine::{Consensus, Effect, Input, Recovered, Role, Settings, Status, StopReason};
+use rsl_core::storage::{Directory, RestoreError, RestoreSettings, RestoreTarget, Restored};
 use rsl_core::types::{Instant, ProtocolVersion};
 
 /// Exit code of a failed assertion [API-118].
@@ -59,6 +60,18 @@ impl Consensus for MortalModel {
     fn is_primary(&self) -> bool {
         self.model.is_primary()
     }
+}
+
+/// Legacy's restart; where it dies, the process does.
+pub(super) fn restore(
+    directory: &Directory,
+    settings: &RestoreSettings,
+    target: &mut dyn RestoreTarget,
+) -> Result<Restored, RestoreError> {
+    legacy_model::restore(directory, settings, target).map_err(|no_start| match no_start {
+        NoStart::Failed(error) => error,
+        NoStart::Died(why) => die(&why),
+    })
 }
 
 fn die(why: &str) -> ! {

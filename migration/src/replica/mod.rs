@@ -134,7 +134,7 @@ impl Args {
     /// The same with the model of the old library as consensus core: for rehearsals and comparisons, never for a
     /// service.
     pub fn run_legacy_model(self) -> ExitCode {
-        self.run_core::<legacy::MortalModel>("rsl legacy-model", restore)
+        self.run_core::<legacy::MortalModel>("rsl legacy-model", legacy::restore)
     }
 
     fn run_core<C: Consensus + 'static>(self, name: &str, restore: Restore) -> ExitCode {

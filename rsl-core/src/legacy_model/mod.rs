@@ -16,6 +16,7 @@
 //! | `configuration.rs` | 15, 16: configuration changes, bootstrap |
 //! | `learning.rs` | transfer.md 2 to 4: status round, learning, copying |
 //! | `logs.rs` | transfer.md 5: log files |
+//! | `restore.rs` | storage.md 3, 5: restart from a directory |
 //!
 //! Two things differ because of the boundary. What legacy waits for inside a turn (an append, a question to the
 //! application, a transfer) is waited for between two calls of [`LegacyModel::turn`]; until it is over nothing else
@@ -34,6 +35,7 @@ mod prepare;
 mod primary;
 mod procedures;
 mod receive;
+mod restore;
 mod turn;
 mod votes;
 
@@ -58,6 +60,7 @@ use crate::wire::{Prepare, PrimaryCookie, Vote, VoteContent};
 use learning::{LearnThen, Reply, Transfer};
 use logs::Logs;
 use receive::{Cached, Queued};
+pub use restore::{NoStart, restore};
 use turn::Step;
 
 /// A turn starts when something arrives and at least this often [PROTO-53].

@@ -21,7 +21,7 @@ pub struct LogIndex {
 
 /// A served log file.
 #[derive(Clone)]
-pub(super) struct IndexedLog {
+pub struct IndexedLog {
     pub(super) name: Decree,
     pub(super) file: Arc<dyn DiskFile>,
     /// Decree of the first vote record.
@@ -29,7 +29,7 @@ pub(super) struct IndexedLog {
     /// Offset of the last vote record of `first`, `first + 1`, and so on.
     offsets: Vec<u64>,
     /// End of the last durable record [HARD-61].
-    pub(super) end: u64,
+    pub end: u64,
 }
 
 impl std::fmt::Debug for IndexedLog {
@@ -39,13 +39,15 @@ impl std::fmt::Debug for IndexedLog {
 }
 
 impl IndexedLog {
-    pub(super) const fn new(name: Decree, file: Arc<dyn DiskFile>) -> IndexedLog {
+    /// A file without records, open for writing.
+    #[must_use]
+    pub const fn new(name: Decree, file: Arc<dyn DiskFile>) -> IndexedLog {
         IndexedLog { name, file, first: Decree::ZERO, offsets: Vec::new(), end: 0 }
     }
 
     /// Notes a vote record; false when its decree does not follow the previous one's [STOR-17].
     #[must_use]
-    pub(super) fn note(&mut self, decree: Decree, offset: u64) -> bool {
+    pub fn note(&mut self, decree: Decree, offset: u64) -> bool {
         match self.last() {
             None => {
                 self.first = decree;
@@ -114,7 +116,9 @@ pub struct ReadBackError {
 }
 
 impl LogIndex {
-    pub(super) fn new(directory: PathBuf, files: Vec<IndexedLog>) -> LogIndex {
+    /// An index of these files of `directory`, oldest first.
+    #[must_use]
+    pub fn new(directory: PathBuf, files: Vec<IndexedLog>) -> LogIndex {
         LogIndex { directory, files: RwLock::new(files.into()) }
     }
 

@@ -60,7 +60,8 @@ impl std::fmt::Debug for LogWriter {
 
 impl LogWriter {
     /// Goes on writing at the end of the newest file of `index`, which must not be empty.
-    pub(super) fn new(disk: Arc<dyn Disk>, index: LogIndex, newest: &IndexedLog) -> LogWriter {
+    #[must_use]
+    pub fn new(disk: Arc<dyn Disk>, index: LogIndex, newest: &IndexedLog) -> LogWriter {
         LogWriter {
             disk,
             directory: index.directory().to_owned(),

@@ -38,7 +38,7 @@ pub use checkpoint_reader::{CheckpointError, CheckpointReader};
 pub use checkpoint_writer::{CheckpointWriter, CopyRequest, NewCheckpoint, PublishError, copy_checkpoint};
 pub use directory::{Directory, DirectoryError, Listing, data_directory, read_defunct, read_promise};
 pub use disk::{DirEntry, DirLock, Disk, DiskFile, LockError, OpenMode, read_file};
-pub use log_index::{LogIndex, ReadBackError, Segment};
+pub use log_index::{IndexedLog, LogIndex, ReadBackError, Segment};
 pub use log_writer::{LogWriteError, LogWriter};
 #[cfg(any(test, feature = "sim"))]
 pub use mem::MemDisk;
