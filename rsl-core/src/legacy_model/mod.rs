@@ -40,6 +40,8 @@ mod turn;
 mod votes;
 
 #[cfg(test)]
+mod hard;
+#[cfg(test)]
 mod mixed;
 #[cfg(test)]
 mod tests;
@@ -100,6 +102,8 @@ pub struct LegacyModel {
     peers: BTreeMap<MemberId, Peer>,
     /// `O`.
     outstanding: Option<Outstanding>,
+    /// The cookies that hang on A, as it was proposed here: an abort does not strip them [HARD-331].
+    cookies: Option<Cookies>,
     /// `R`.
     answered: BTreeSet<MemberId>,
     /// `F`.
@@ -184,6 +188,8 @@ pub struct LegacyModel {
     accepted_in_batch: bool,
     last_turn: Option<Instant>,
     wake: bool,
+    /// Heartbeats come from a thread of their own [HARD-344].
+    independent_heartbeat: bool,
     /// It waits for something that never comes [HARD-329].
     deadlocked: bool,
     stopped: bool,
@@ -221,6 +227,14 @@ struct Outstanding {
     vote: Vote,
     tokens: Vec<RequestToken>,
     change: Option<ChangeToken>,
+}
+
+/// Cookies of a vote, as numbers: a token cannot be copied, legacy's cookies can.
+#[derive(Debug)]
+struct Cookies {
+    at: Position,
+    tokens: Vec<u64>,
+    change: Option<u64>,
 }
 
 /// A Bootstrap call in progress [PROTO-159].
@@ -270,6 +284,7 @@ impl Consensus for LegacyModel {
             defunct: disk.defunct,
             peers: BTreeMap::new(),
             outstanding: None,
+            cookies: None,
             answered: BTreeSet::new(),
             freshest: None,
             vote_cache: VecDeque::new(),
@@ -319,6 +334,7 @@ impl Consensus for LegacyModel {
             accepted_in_batch: false,
             last_turn: None,
             wake: false,
+            independent_heartbeat: false,
             deadlocked: false,
             stopped: false,
             settings,
@@ -389,6 +405,13 @@ impl Consensus for LegacyModel {
 }
 
 impl LegacyModel {
+    /// The independent mode of heartbeats, at its worst: where that thread can get in between, it does [HARD-344].
+    #[must_use]
+    pub fn with_independent_heartbeat(mut self) -> LegacyModel {
+        self.independent_heartbeat = true;
+        self
+    }
+
     /// `Q` [HARD-334]: computed as if this replica were a member.
     fn quorum(&self) -> usize {
         self.peers.len().div_ceil(2) + 1

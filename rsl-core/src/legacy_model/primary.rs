@@ -125,6 +125,14 @@ impl LegacyModel {
         self.action_at = None;
         self.emit(Effect::Voted { decree: vote.decree(), took: self.now.since(self.proposed_at) });
         if vote.reconfiguration().is_some() {
+            let late = self.now.since(self.proposed_at) > self.settings.heartbeat_interval;
+            if self.independent_heartbeat && late {
+                // The heartbeat is proposed between the majority and what follows from it, so in the old configuration
+                // [HARD-344].
+                self.outstanding = None;
+                let content = VoteContent { cookie: self.cookie.clone(), ..VoteContent::default() };
+                self.propose(self.proposal(content));
+            }
             self.decide(&vote);
         } else if vote.relinquish() {
             // O is cleared before the abort sequence: what joined that vote gets neither callback [HARD-319].

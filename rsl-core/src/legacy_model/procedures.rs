@@ -1,6 +1,6 @@
 //! Section 7: the procedures that all rules are made of.
 
-use super::{Asked, LegacyModel, Outstanding, Proposal};
+use super::{Asked, Cookies, LegacyModel, Outstanding, Proposal};
 use crate::engine::ChangeToken;
 use crate::engine::{AppendSeq, Apply, Destination, Effect, Question, QuestionId, RequestToken, Role};
 use crate::format::Record;
@@ -109,6 +109,12 @@ impl LegacyModel {
         let Some(freshest) = self.freshest.take() else {
             return self.dies("a candidate has a freshest vote");
         };
+        // With the cookies of the time when it was proposed here, also after they were aborted [HARD-331] [HARD-557].
+        let cookies = self.cookies.take().filter(|cookies| cookies.at == freshest.position());
+        let (tokens, change) = cookies.map_or((Vec::new(), None), |cookies| {
+            let tokens = cookies.tokens.into_iter().map(RequestToken).collect();
+            (tokens, cookies.change.map(ChangeToken))
+        });
         // Re-encoded in the own version, whatever it had [HARD-314].
         self.propose(Proposal {
             version: self.version,
@@ -120,8 +126,8 @@ impl LegacyModel {
             },
             size: 0,
             exclusive: false,
-            tokens: Vec::new(),
-            change: None,
+            tokens,
+            change,
         });
     }
 
@@ -148,6 +154,11 @@ impl LegacyModel {
         };
         self.relinquishing |= vote.relinquish();
         if self.quorum() > 1 {
+            self.cookies = Some(Cookies {
+                at: vote.position(),
+                tokens: tokens.iter().map(|token| token.0).collect(),
+                change: change.as_ref().map(|change| change.0),
+            });
             self.outstanding = Some(Outstanding { vote: vote.clone(), tokens, change });
             self.action_at = Some(self.now + super::RESEND);
             self.log_vote(vote.clone(), Some(self.now));
@@ -244,6 +255,7 @@ impl LegacyModel {
         {
             tokens = std::mem::take(&mut outstanding.tokens);
             change = outstanding.change.take();
+            self.cookies = None;
         }
         self.pass_with(self.accepted.clone(), tokens, change);
     }

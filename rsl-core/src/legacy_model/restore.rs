@@ -161,8 +161,8 @@ impl<'a> Restart<'a> {
     fn read_logs(&mut self) -> Result<(), NoStart> {
         let next = self.executed.next();
         let Some(first) = self.logs.iter().rposition(|log| *log <= next) else { return Ok(()) };
-        for name in self.logs[first..].to_vec() {
-            self.read_log(name)?;
+        for index in first..self.logs.len() {
+            self.read_log(self.logs[index])?;
         }
         Ok(())
     }
