@@ -10,6 +10,7 @@ mod dist;
 mod dotnet;
 mod header;
 mod install;
+mod instructions;
 mod licences;
 mod nightly;
 mod nuget;
@@ -82,6 +83,12 @@ enum Command {
     Arm,
     /// Make the NuGet package of the managed bindings in target/dotnet/package/, and use it in two small projects.
     Nuget,
+    /// Count the instructions of a request's way through three replicas, and print the change since the record.
+    Instructions {
+        /// Keep the figures as the new record.
+        #[arg(long)]
+        record: bool,
+    },
     /// Everything that must pass before a change goes in; installs what it needs.
     Test {
         /// Run only the steps with this in their name.
@@ -117,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::Test { only } => test::run(only),
         Command::Nightly { fuzz_seconds, only } => nightly::run(fuzz_seconds, only),
         Command::Nuget => nuget::run(),
+        Command::Instructions { record } => instructions::run(record).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -68,10 +68,12 @@ fn to_usize(offset: u64) -> usize {
 
 fn write(content: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
     let start = to_usize(offset);
-    if content.len() < start + bytes.len() {
-        content.resize(start + bytes.len(), 0);
+    if content.len() < start {
+        content.resize(start, 0);
     }
-    content[start..start + bytes.len()].copy_from_slice(bytes);
+    let inside = bytes.len().min(content.len() - start);
+    content[start..start + inside].copy_from_slice(&bytes[..inside]);
+    content.extend_from_slice(&bytes[inside..]);
 }
 
 impl State {
@@ -229,9 +231,11 @@ impl DiskFile for MemFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.changing()?;
-        let content = &mut state.files[self.id];
-        content.unsynced.clear();
-        content.durable.clone_from(&content.live);
+        let Content { live, durable, unsynced } = &mut state.files[self.id];
+        for change in unsynced.drain(..) {
+            change.apply(durable, change.weight());
+        }
+        debug_assert_eq!(live, durable, "a file is what was done to it");
         Ok(())
     }
 }
