@@ -95,5 +95,24 @@ namespace ManagedRSLib
         public ulong votingTimeMicroseconds;
         /// <summary>The longest.</summary>
         public uint votingTimeMaxMicroseconds;
+
+        internal static unsafe ManagedRSLStats Of(rsl_stats* stats)
+        {
+            return new ManagedRSLStats
+            {
+                captureTimeInMicroseconds = stats->capture_time_us,
+                decreesExecuted = stats->decrees_executed,
+                logReads = stats->log_reads,
+                logReadBytes = stats->log_read_bytes,
+                logReadMicroseconds = stats->log_read_us,
+                logReadMaxMicroseconds = stats->log_read_max_us,
+                logWrites = stats->log_writes,
+                logWriteBytes = stats->log_write_bytes,
+                logWriteMicroseconds = stats->log_write_us,
+                logWriteMaxMicroseconds = stats->log_write_max_us,
+                votingTimeMicroseconds = stats->voting_time_us,
+                votingTimeMaxMicroseconds = stats->voting_time_max_us
+            };
+        }
     }
 }

@@ -126,21 +126,7 @@ namespace ManagedRSLib
         {
             var stats = new rsl_stats { struct_size = (uint)sizeof(rsl_stats) };
             Tell(NativeMethods.rsl_machine_stats(Native(), &stats));
-            return new ManagedRSLStats
-            {
-                captureTimeInMicroseconds = stats.capture_time_us,
-                decreesExecuted = stats.decrees_executed,
-                logReads = stats.log_reads,
-                logReadBytes = stats.log_read_bytes,
-                logReadMicroseconds = stats.log_read_us,
-                logReadMaxMicroseconds = stats.log_read_max_us,
-                logWrites = stats.log_writes,
-                logWriteBytes = stats.log_write_bytes,
-                logWriteMicroseconds = stats.log_write_us,
-                logWriteMaxMicroseconds = stats.log_write_max_us,
-                votingTimeMicroseconds = stats.voting_time_us,
-                votingTimeMaxMicroseconds = stats.voting_time_max_us
-            };
+            return ManagedRSLStats.Of(&stats);
         }
 
         private ManagedReplicaHealth[] Known(rsl_health* first, int count)
