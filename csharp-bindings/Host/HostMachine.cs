@@ -104,9 +104,12 @@ namespace RSLHost
             // Requests of one decree follow each other.
             index = seq == lastDecree ? index + 1 : 0;
             lastDecree = seq;
-            execLog.Line(string.Format(
-                "{0} {1} {2} {3:x16} {4} {5}",
-                seq, index, request.Length, hash, cookie == null ? 0 : 1, Hex.Encode(request, Math.Min(16, request.Length))));
+            if (execLog.IsKept)
+            {
+                execLog.Line(
+                    seq + " " + index + " " + request.Length + " " + hash.ToString("x16")
+                    + (cookie == null ? " 0 " : " 1 ") + Hex.Encode(request, Math.Min(16, request.Length)));
+            }
             var waiter = cookie as IWaiter;
             if (waiter != null)
             {
@@ -237,6 +240,12 @@ namespace RSLHost
             {
                 file = new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.ReadWrite, 1);
             }
+        }
+
+        /// <summary>Whether lines go anywhere.</summary>
+        public bool IsKept
+        {
+            get { return file != null; }
         }
 
         /// <summary>Writes a line with one call, so that a killed host leaves at most its last line torn.</summary>

@@ -35,6 +35,8 @@ namespace RSLHost
         private readonly long timeout;
         private long issued;
         private long aborted;
+        // Whoever waits is woken when so few are in flight.
+        private long wakeAt;
         private string lastAbort = "";
         private ulong lastSeq;
         private RSLResponse rc = RSLResponse.RSLSuccess;
@@ -60,7 +62,7 @@ namespace RSLHost
             }
             if (wait)
             {
-                Wait(() => InFlight == 0);
+                Wait(0);
             }
             lock (gate)
             {
@@ -93,7 +95,7 @@ namespace RSLHost
         {
             while (true)
             {
-                if (!Wait(() => InFlight < window))
+                if (!HasRoom())
                 {
                     return RSLResponse.RSLQueueFull;
                 }
@@ -131,11 +133,24 @@ namespace RSLHost
             }
         }
 
-        private bool Wait(Func<bool> condition)
+        /// <summary>Waits until a good part of a full window is free: not every execution has to wake the submitter.</summary>
+        private bool HasRoom()
         {
             lock (gate)
             {
-                while (!condition())
+                if (InFlight < window)
+                {
+                    return true;
+                }
+            }
+            return Wait(window / 4 * 3);
+        }
+
+        private bool Wait(long atMost)
+        {
+            lock (gate)
+            {
+                for (wakeAt = atMost; InFlight > atMost;)
                 {
                     var left = timeout - watch.ElapsedMilliseconds;
                     if (left <= 0)
@@ -145,6 +160,15 @@ namespace RSLHost
                     Monitor.Wait(gate, (int)Math.Min(left, int.MaxValue));
                 }
                 return true;
+            }
+        }
+
+        /// <summary>A request has ended; the gate is held.</summary>
+        private void Ended()
+        {
+            if (InFlight <= wakeAt)
+            {
+                Monitor.PulseAll(gate);
             }
         }
 
@@ -171,7 +195,7 @@ namespace RSLHost
                 {
                     batch.latencies.Add((batch.watch.Elapsed - start).TotalMilliseconds);
                     batch.lastSeq = seq;
-                    Monitor.PulseAll(batch.gate);
+                    batch.Ended();
                 }
             }
 
@@ -181,7 +205,7 @@ namespace RSLHost
                 {
                     batch.aborted++;
                     batch.lastAbort = why.ToString();
-                    Monitor.PulseAll(batch.gate);
+                    batch.Ended();
                 }
             }
         }
