@@ -7,6 +7,30 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+/// Names more flags for the compilers of C and C++, for example `-fsanitize=address`.
+pub const TEST_FLAGS: &str = "RSL_TEST_FLAGS";
+/// Names a program that runs test programs, with its arguments, for example `valgrind --quiet`.
+pub const TEST_RUNNER: &str = "RSL_TEST_RUNNER";
+
+/// The words of an environment variable.
+fn words(variable: &str) -> Vec<String> {
+    std::env::var(variable).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+/// Starts a test program, below what `RSL_TEST_RUNNER` names.
+#[must_use]
+pub fn test_program(program: &Path) -> Command {
+    let mut words = words(TEST_RUNNER).into_iter();
+    match words.next() {
+        Some(runner) => {
+            let mut command = Command::new(runner);
+            command.args(words).arg(program);
+            command
+        }
+        None => Command::new(program),
+    }
+}
+
 /// The top of the repository.
 #[must_use]
 pub fn root() -> &'static Path {
@@ -118,6 +142,7 @@ impl Build {
         let mut command = Command::new(&self.compiler);
         command.arg(self.language.standard()).args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"]);
         command.arg("-I").arg(root().join("include")).args(&self.arguments);
+        command.args(words(TEST_FLAGS));
         command
     }
 

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use compat_tests::native::{Build, Language, debug_library, root, run, scratch};
+use compat_tests::native::{Build, Language, debug_library, root, run, scratch, test_program};
 
 fn source(name: &str) -> PathBuf {
     root().join("compat-tests/c").join(name)
@@ -32,7 +32,7 @@ fn program(name: &str) -> PathBuf {
 }
 
 fn output(program: &Path, words: &[&str]) -> (Output, String) {
-    let output = Command::new(program).args(words).output().unwrap();
+    let output = test_program(program).args(words).output().unwrap();
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output, text)
@@ -204,5 +204,14 @@ fn many_threads_on_one_handle() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let (done, text) = output(&program("threads"), &[data.to_str().unwrap(), &free_port().to_string()]);
+    assert!(done.status.success() && done.stdout == b"done\n", "{text}");
+}
+
+/// Machines that come and go leave no thread, file descriptor or memory behind.
+#[test]
+fn machines_come_and_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let (done, text) = output(&program("loop"), &[data.to_str().unwrap(), &free_port().to_string()]);
     assert!(done.status.success() && done.stdout == b"done\n", "{text}");
 }

@@ -14,7 +14,9 @@ use rsl_core::format::CheckpointHeader;
 use rsl_core::storage::{CheckpointReader, OsDisk};
 use rsl_core::types::{Decree, ProtocolVersion};
 
-use compat_tests::native::{Build, Language, build_programs, debug_library, root, run, scratch, target};
+use compat_tests::native::{
+    Build, Language, build_programs, debug_library, root, run, scratch, target, test_program,
+};
 
 fn source(name: &str) -> PathBuf {
     root().join("compat-tests/cpp/tests").join(name)
@@ -45,7 +47,7 @@ fn program(name: &str, sources: &[&str]) -> PathBuf {
 }
 
 fn output(program: &Path, words: &[&str]) -> (Output, String) {
-    let output = Command::new(program).args(words).output().unwrap();
+    let output = test_program(program).args(words).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let text = format!("{out}{err}");
     (output, text)
@@ -273,7 +275,7 @@ struct Sample {
 
 impl Sample {
     fn start(program: &Path, words: &[&str], directory: &Path) -> Sample {
-        let mut command = Command::new(program);
+        let mut command = test_program(program);
         command.args(words).current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (sender, lines) = mpsc::channel();

@@ -14,6 +14,7 @@ mod instructions;
 mod licences;
 mod nightly;
 mod nuget;
+mod sanitize;
 mod scenarios;
 mod sources;
 mod spec;
@@ -95,6 +96,12 @@ enum Command {
         #[arg(long, value_name = "PART")]
         only: Option<String>,
     },
+    /// Run the C and C++ tests under ASAN, UBSAN and Valgrind, and the admission under loom.
+    Sanitize {
+        /// Run only the steps with this in their name.
+        #[arg(long, value_name = "PART")]
+        only: Option<String>,
+    },
     /// What takes too long for every change: 100 kills, every version, fuzzing, other systems.
     Nightly {
         /// How long to fuzz each target.
@@ -122,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Windows { test } => windows::run(test),
         Command::Arm => arm::run(),
         Command::Test { only } => test::run(only),
+        Command::Sanitize { only } => sanitize::run(only),
         Command::Nightly { fuzz_seconds, only } => nightly::run(fuzz_seconds, only),
         Command::Nuget => nuget::run(),
         Command::Instructions { record } => instructions::run(record).map(|()| true),

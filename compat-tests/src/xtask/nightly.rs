@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::sources::{files, root};
 use super::steps::{self, Outcome, Steps};
 use super::test::{built_binary, cargo};
-use super::{arm, compatibility, dotnet, nuget, windows};
+use super::{arm, compatibility, dotnet, nuget, sanitize, windows};
 use crate::managed;
 
 /// Runs the long steps (all, or those with `only` in their name), each fuzz target for `fuzz_seconds`. True when all
@@ -70,6 +70,7 @@ pub(crate) fn run(fuzz_seconds: u64, only: Option<String>) -> Result<bool> {
             "legacy_source_",
         ]))
     });
+    steps.run("sanitizers", || Ok(Outcome::check(sanitize::run(None)?)));
     for target in fuzz_targets()? {
         steps.run(&format!("fuzz {target}"), || fuzz(&target, fuzz_seconds));
     }

@@ -1,11 +1,19 @@
 //! Admission of requests: one small lock between the application's threads and the loop.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+#[cfg(not(all(test, loom)))]
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+#[cfg(all(test, loom))]
+use loom::sync::atomic::{AtomicBool, AtomicU64};
+#[cfg(not(all(test, loom)))]
 use parking_lot::Mutex;
+
+#[cfg(all(test, loom))]
+use self::explored::Mutex;
 
 use super::{Cookie, Refused};
 use crate::engine::{ChangeToken, Command, Request, RequestToken};
@@ -195,7 +203,10 @@ impl Admission {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod explored;
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
