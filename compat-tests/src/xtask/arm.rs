@@ -32,5 +32,7 @@ fn unit_tests() -> Result<Outcome> {
     let mut cargo = cargo("test");
     cargo.args(["--no-fail-fast", "--package", "rsl-core", "--package", "rsl-ffi", "--package", "migration"]);
     cargo.args(["--features", "rsl-core/sim", "--lib", "--bins", "--", "--test-threads=2"]);
+    // In qemu-user, starting a program that is not there succeeds.
+    cargo.args(["--skip", "a_host_that_fails_hangs_or_is_missing_is_reported"]);
     steps::test_command(&mut cargo)
 }
