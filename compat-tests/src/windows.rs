@@ -98,8 +98,7 @@ pub fn static_program(language: Language, sources: &[PathBuf], output: &Path) ->
 }
 
 /// What `librsl.a` needs: `rustc --print native-static-libs`.
-pub const STATIC_LIBRARIES: &[&str] =
-    &["-lws2_32", "-lntdll", "-luserenv", "-ladvapi32", "-lbcrypt", "-lkernel32"];
+pub const STATIC_LIBRARIES: [&str; 4] = ["-lkernel32", "-lntdll", "-luserenv", "-lws2_32"];
 
 /// What a DLL or program exports and which DLLs it needs, sorted.
 ///

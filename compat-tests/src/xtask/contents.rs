@@ -61,7 +61,7 @@ pub(crate) fn build() -> Result<PathBuf> {
 }
 
 /// Flags that replace directories of this machine by short names.
-fn short_paths() -> Result<String> {
+pub(crate) fn short_paths() -> Result<String> {
     let home = match std::env::var_os("CARGO_HOME") {
         Some(home) => PathBuf::from(home),
         None => std::env::home_dir().context("there is no home directory")?.join(".cargo"),
@@ -87,11 +87,36 @@ pub(crate) fn entries(built: &Path) -> Result<Vec<Entry>> {
         template("share/rsl/rsl-service@.service", "rsl-service@.service")?,
         template("share/rsl/samples/CMakeLists.txt", "samples.cmake.in")?,
     ];
-    entries.extend(directory("include", "include", &["h"])?);
+    entries.extend(common()?);
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(entries)
+}
+
+/// All files of a package for Windows, in order; `built` holds what `cargo xtask windows` built.
+pub(crate) fn windows_entries(built: &Path) -> Result<Vec<Entry>> {
+    let libraries = crate::windows::STATIC_LIBRARIES.map(|library| library.trim_start_matches("-l"));
+    let mut entries = vec![
+        program("bin/rsl.dll", built.join("rsl.dll")),
+        program("bin/rsl.exe", built.join("rsl.exe")),
+        copy("lib/rsl.lib", built.join("rsl.lib")),
+        copy("lib/rsl.def", built.join("rsl.def")),
+        copy("lib/librsl.dll.a", built.join("librsl.dll.a")),
+        copy("lib/librsl.a", built.join("librsl.a")),
+        filled("lib/cmake/rsl/rslConfig.cmake", "rslConfig-windows.cmake.in", "", &libraries)?,
+        template("lib/cmake/rsl/rslConfigVersion.cmake", "rslConfigVersion.cmake.in")?,
+        template("share/rsl/samples/CMakeLists.txt", "samples.cmake.in")?,
+    ];
+    entries.extend(common()?);
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(entries)
+}
+
+/// What every package has: headers, samples, documents.
+fn common() -> Result<Vec<Entry>> {
+    let mut entries = directory("include", "include", &["h"])?;
     entries.extend(directory("share/rsl/samples", "compat-tests/c/samples", &["c"])?);
     entries.extend(directory("share/rsl/samples", "compat-tests/cpp/samples", &["cc"])?);
     entries.extend(documents()?);
-    entries.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(entries)
 }
 
@@ -127,17 +152,22 @@ fn directory(to: &str, from: &str, endings: &[&str]) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// A file made from a template: `@NAME@` is replaced.
+/// A file for Linux made from a template.
 fn template(path: &str, name: &str) -> Result<Entry> {
+    filled(path, name, "-pthread", &STATIC_LIBRARIES)
+}
+
+/// A file made from a template: `@NAME@` is replaced. The static library needs `threads` and these libraries.
+fn filled(path: &str, name: &str, threads: &str, libraries: &[&str]) -> Result<Entry> {
     let mut text = fs::read_to_string(root().join(TEMPLATES).join(name)).with_context(|| name.to_owned())?;
-    let libraries = STATIC_LIBRARIES.map(|library| format!("-l{library}")).join(" ");
+    let options: Vec<String> = libraries.iter().map(|library| format!("-l{library}")).collect();
     for (word, value) in [
         ("@VERSION@", VERSION),
         ("@MAJOR@", MAJOR),
         ("@MINOR@", MINOR),
         ("@SONAME@", &soname()),
-        ("@STATIC_LIBS@", &format!("{libraries} -pthread")),
-        ("@STATIC_LIBS_CMAKE@", &STATIC_LIBRARIES.join(";")),
+        ("@STATIC_LIBS@", format!("{} {threads}", options.join(" ")).trim_end()),
+        ("@STATIC_LIBS_CMAKE@", &libraries.join(";")),
     ] {
         text = text.replace(word, value);
     }

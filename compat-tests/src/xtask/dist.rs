@@ -7,21 +7,24 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 use super::contents::{self, Content, Entry, VERSION};
-use super::licences;
 use super::sources::root;
+use super::{licences, zip};
 use crate::native;
 
 /// The file with the checksums of all others.
 const CHECKSUMS: &str = "SHA256SUMS";
 
-/// Builds the archives and their checksums, and says what they are. True.
-pub(crate) fn run() -> Result<bool> {
+/// Builds the archives, with `with_windows` that for Windows too, and their checksums, and says what they are. True.
+pub(crate) fn run(with_windows: bool) -> Result<bool> {
     let output = native::target().join("dist");
     if output.exists() {
         fs::remove_dir_all(&output)?;
     }
     fs::create_dir_all(&output)?;
     linux(&output)?;
+    if with_windows {
+        windows(&output)?;
+    }
     let sums = checksums(&output)?;
     print!("{sums}");
     println!("in {}", output.display());
@@ -43,6 +46,18 @@ fn linux(output: &Path) -> Result<PathBuf> {
     tar.arg("--create").arg("--file").arg(&archive).arg("--directory").arg(&stage).arg(&name);
     native::run(&mut tar)?;
     fs::remove_dir_all(&stage)?;
+    Ok(archive)
+}
+
+/// The archive for Windows: the library in `bin`, where Windows looks for it, import libraries in `lib`.
+fn windows(output: &Path) -> Result<PathBuf> {
+    super::windows::build()?;
+    let mut entries = contents::windows_entries(&crate::windows::directory())?;
+    entries.extend(notices(crate::windows::TARGET)?);
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    let name = format!("rsl-{VERSION}-windows-x86_64");
+    let archive = output.join(format!("{name}.zip"));
+    zip::write(&entries, &name, &archive)?;
     Ok(archive)
 }
 

@@ -22,6 +22,7 @@ mod steps;
 mod test;
 mod tidy;
 mod windows;
+mod zip;
 
 use std::process::ExitCode;
 
@@ -71,7 +72,11 @@ enum Command {
         prefix: std::path::PathBuf,
     },
     /// Make the packages for others under target/dist/, with checksums.
-    Dist,
+    Dist {
+        /// That for Windows too; installs the cross compiler.
+        #[arg(long)]
+        windows: bool,
+    },
     /// Build the managed bindings, their host and samples; test them on every .NET runtime that is here.
     Dotnet(dotnet::Args),
     /// Build for Windows x86_64 under target/windows/: rsl.dll, import libraries, rsl.exe, the C++ host, the samples.
@@ -124,7 +129,7 @@ pub fn main() -> ExitCode {
         Command::Cpp { release } => cpp::run(release),
         Command::Header => header::run(),
         Command::Install { prefix } => install::run(&prefix),
-        Command::Dist => dist::run(),
+        Command::Dist { windows } => dist::run(windows),
         Command::Dotnet(args) => dotnet::run(args),
         Command::Windows { test } => windows::run(test),
         Command::Arm => arm::run(),

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::contents;
 use super::sources::root;
 use super::steps::{self, Outcome, Steps};
 use super::test::cargo;
@@ -40,6 +41,8 @@ fn cross_cargo(command: &str) -> Command {
 /// Builds `rsl.dll`, its import libraries, the static library, `rsl.exe`, the C++ host and the samples.
 pub(crate) fn build() -> Result<()> {
     let mut cargo = cross_cargo("build");
+    // No directories of this machine, and no debug information that only gdb reads; names for backtraces stay.
+    cargo.env("RUSTFLAGS", format!("{} -Cstrip=debuginfo", contents::short_paths()?));
     let built = cargo.args(["--release", "--package", "rsl-ffi", "--package", "migration"]).status()?;
     ensure!(built.success(), "the library does not build for Windows");
     let (from, to) = (cross_target().join(TARGET).join("release"), directory());
