@@ -33,6 +33,11 @@ fn play(arguments: &[&str]) -> Value {
     assert!(result["acknowledged"].as_u64() > Some(0), "{result}");
     assert!(result["executed"].as_u64() >= result["acknowledged"].as_u64(), "{result}");
     assert!(result["directories"].as_array().unwrap().iter().all(|found| found["ok"] == true), "{result}");
+    for check in result["checks"].as_array().unwrap() {
+        assert!(check["ok"] == true && check["looked_at"].as_u64().is_some(), "{result}");
+        let may_see_nothing = check["check"] == "nothing-forgotten";
+        assert!(may_see_nothing || check["looked_at"].as_u64() > Some(0), "{result}");
+    }
     result
 }
 
@@ -77,6 +82,36 @@ fn a_primary_that_hangs_through_an_election_does_no_harm() {
     assert!(frozen.iter().all(|step| step["without_primary_ms"].as_u64() < Some(6500)), "{result}");
 }
 
+/// [PROTO-11] [PROTO-131] A primary that nobody hears, or that hears nobody, acknowledges nothing that the others do not have;
+/// afterwards it follows them.
+#[test]
+fn a_primary_that_is_cut_off_does_no_harm() {
+    let result = play(&["partitioned-primary"]);
+    assert!(result["network"]["held"].as_u64() > Some(0), "{result}");
+    assert_eq!(swaps(&result), 3, "{result}");
+    // It still called itself primary, and does not count.
+    let steps = result["steps"].as_array().unwrap();
+    let isolated =
+        steps.iter().position(|step| step["step"].as_str().unwrap().starts_with("isolate")).unwrap();
+    assert!(steps[isolated + 1]["without_primary_ms"].as_u64() > Some(1000), "{result}");
+}
+
+/// [WIRE-25] Packets that arrive late and twice change nothing.
+#[test]
+fn slow_links_that_deliver_twice_do_no_harm() {
+    let result = play(&["bad-links"]);
+    let done = |what: &str| result["network"][what].as_u64().unwrap();
+    assert!(done("delayed") > 0 && done("duplicated") > 0, "{result}");
+    assert!(all_run(&result, "new"), "{result}");
+}
+
+/// [HARD-34] The replica of a damaged log starts, learns again, and is upgraded like the others.
+#[test]
+fn a_damaged_log_is_learned_again() {
+    let result = play(&["damaged-disk"]);
+    assert!(all_run(&result, "new") && swaps(&result) == 3, "{result}");
+}
+
 /// [PROTO-43] [PROTO-44] A version is in force when a primary speaks it.
 #[test]
 fn versions_rise_after_the_code() {
@@ -118,6 +153,10 @@ fn what_cannot_be_used_is_said_with_exit_code_2() {
         (vec!["classic-3", "--old", "host {id}"], "placeholder {dir} is missing"),
         (vec!["classic-3", "--new", "host {id} {port}"], "unknown placeholder {port}"),
         (vec!["classic-3", "--old-dir-map", "x"], "expected FROM=TO"),
+        (
+            vec!["bad-links", "--new", "host {id} {dir} {version} {members} {control}"],
+            "placeholder {self} is missing: the plan disturbs links",
+        ),
         (vec!["replica-sets", "--protocol", "2"], "version"),
         (vec!["classic-3", "--protocol", "7"], "7"),
     ] {
@@ -185,6 +224,21 @@ fn a_host_that_lies_is_found_out() {
 }
 
 #[test]
+fn a_host_that_computes_another_hash_is_found_out() {
+    // What it executes is written with a wrong hash.
+    let change = r"s/^\([0-9]* [0-9]* [0-9]*\) [0-9a-f]*/\1 00000000deadbeef/";
+    let script =
+        format!("mkfifo $1.pipe; sed -u \"{change}\" < $1.pipe >> $1 & shift; exec {RSL} replica \"$@\"");
+    let pipe = PLACEHOLDERS.replace("--execlog {execlog}", "--execlog {execlog}.pipe");
+    let host = format!("bash -c '{script}' host {{execlog}} {pipe}");
+    let result = fails_with(&host);
+    let said = problems(&result);
+    assert!(said.contains("divergence at decree"), "{said}");
+    let history = result["checks"].as_array().unwrap().iter().find(|check| check["check"] == "one-history");
+    assert_eq!(history.unwrap()["ok"], false, "{result}");
+}
+
+#[test]
 fn a_host_that_refuses_the_directory_of_the_other_is_a_failure_not_a_surprise() {
     // Damages the only log, as a host with another idea of the format would.
     let dir = tempfile::tempdir().unwrap();
@@ -224,6 +278,7 @@ fn a_soak_is_drawn_from_its_seed_and_its_reports_are_written() {
     let without_icon = html.replace("href=\"data:,\"", "");
     assert!(!without_icon.contains("href=") && !html.contains("src="), "something comes from outside");
     let junit = std::fs::read_to_string(junit).unwrap();
-    assert_eq!(junit.matches("<testcase ").count(), steps + 1, "{junit}");
+    let checks = result["checks"].as_array().unwrap();
+    assert_eq!(junit.matches("<testcase ").count(), steps + checks.len(), "{junit}");
     assert!(junit.contains("failures=\"0\""), "{junit}");
 }

@@ -10,6 +10,7 @@ use migration::host::ports::{self, PortLease};
 use migration::host::{Cluster, HostError, HostSettings, Member, Network, Template};
 use serde_json::Value;
 
+use super::checks::{Check, Findings};
 use super::directory::{self, Directory, State};
 use super::ledger::{Ledger, Votes};
 use super::plan::{Plan, Side};
@@ -83,7 +84,7 @@ pub(super) struct Fleet<'a> {
     /// For who looks on.
     pub(super) board: Arc<Board>,
     pub(super) moves: Vec<Move>,
-    pub(super) problems: Vec<String>,
+    pub(super) problems: Findings,
     /// How long a replica is down while its program is exchanged.
     swap_time: Duration,
     _leases: Vec<PortLease>,
@@ -142,7 +143,7 @@ impl<'a> Fleet<'a> {
             advertised,
             board,
             moves: Vec::new(),
-            problems: Vec::new(),
+            problems: Findings::default(),
             swap_time: Duration::from_secs(plan.swap_seconds),
             _leases: Vec::new(),
         };
@@ -294,7 +295,7 @@ impl<'a> Fleet<'a> {
             let side = self.seats[place].side;
             let problem =
                 format!("replica {}: the {side} host did not end with code 0 on `exit`", self.name(place));
-            self.problems.push(problem);
+            self.problems.add(Check::Course, [problem]);
         }
     }
 
@@ -319,7 +320,8 @@ impl<'a> Fleet<'a> {
                     self.enter(place, &found, votes);
                     if let Some(why) = found.refused {
                         let name = self.name(place);
-                        self.problems.push(format!("replica {name} could not start again: {why}"));
+                        let problem = format!("replica {name} could not start again: {why}");
+                        self.problems.add(Check::Directories, [problem]);
                     }
                     return Ok(());
                 }
@@ -336,8 +338,9 @@ impl<'a> Fleet<'a> {
             None => self.ledger.add(place, &found.replica, votes, found.executed),
             Some(_) => Vec::new(),
         };
-        let all = found.problems.iter().chain(&contradictions);
-        self.problems.extend(all.map(|why| format!("directory of {}: {why}", found.replica)));
+        let named = |why: &String| format!("directory of {}: {why}", found.replica);
+        self.problems.add(Check::Directories, found.problems.iter().map(named));
+        self.problems.add(Check::Decided, contradictions.iter().map(named));
         self.directories.push(found.clone());
     }
 
@@ -356,12 +359,13 @@ impl<'a> Fleet<'a> {
         let (executed, ballot) =
             (number(&status, "seq"), status["maxBallot"][0].as_u64().unwrap_or_default());
         if executed < found.executed || ballot < found.promised {
-            self.problems.push(format!(
+            let problem = format!(
                 "replica {} started at decree {executed}, ballot {ballot}; its directory says decree {}, ballot {}",
                 self.name(place),
                 found.executed,
                 found.promised
-            ));
+            );
+            self.problems.add(Check::Promises, [problem]);
         }
         self.caught_up(place)?;
         self.verify_running(place)?;
@@ -446,19 +450,20 @@ impl<'a> Fleet<'a> {
     }
 
     /// Stops everything and looks at every directory once more.
-    pub(super) fn close(&mut self, problems: &mut Vec<String>) {
+    pub(super) fn close(&mut self) {
         for place in 0..self.seats.len() {
             let killed = self.seats[place].away || self.cluster.host(place).pid().is_none();
             if !killed {
                 self.stop(place, false);
             }
             let side = self.seats[place].side;
-            match self.verify(place, side, killed) {
-                Ok(found) => problems.extend(found.refused.map(|why| {
+            let refused = match self.verify(place, side, killed) {
+                Ok(found) => found.refused.map(|why| {
                     format!("replica {}: the {side} host would not start again: {why}", self.name(place))
-                })),
-                Err(why) => problems.push(why),
-            }
+                }),
+                Err(why) => Some(why),
+            };
+            self.problems.add(Check::Directories, refused);
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use super::checks::{Check, Verdict};
 use super::report::{AtEnd, Rehearsal};
 use super::sampler::{Sample, Seen, without_primary};
 
@@ -90,16 +91,17 @@ pub(super) fn page(rehearsal: &Rehearsal) -> String {
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
          <link rel=\"icon\" href=\"data:,\"><style>{STYLE}</style></head><body>\n\
          <h1>{title} <span class=\"badge {class}\">{verdict}</span></h1><p>{}</p>\n\
-         <p>old host: <code>{}</code><br>new host: <code>{}</code><br>protocol version at the beginning: {}</p>\n",
+         <p>old host: <code>{}</code><br>new host: <code>{}</code><br>protocol version at the beginning: {}<br>played with rsl \
+         {} on {}</p>\n",
         escape(&rehearsal.title),
         escape(&rehearsal.old),
         escape(&rehearsal.new),
-        rehearsal.version
+        rehearsal.version,
+        env!("CARGO_PKG_VERSION"),
+        rehearsal.date
     );
     cards(&mut page, rehearsal);
-    for problem in &rehearsal.problems {
-        page += &format!("<p class=\"problem\">{}</p>\n", escape(problem));
-    }
+    checks(&mut page, rehearsal);
     page += "<h2>Roles</h2>\n";
     roles(&mut page, rehearsal, &scale);
     page += "<h2>Requests acknowledged per second</h2>\n";
@@ -111,6 +113,26 @@ pub(super) fn page(rehearsal: &Rehearsal) -> String {
     directories(&mut page, rehearsal);
     page += "</body></html>\n";
     page
+}
+
+fn checks(page: &mut String, rehearsal: &Rehearsal) {
+    *page +=
+        "<h2>Checks</h2>\n<table><tr><th>what must be so</th><th class=\"n\">looked at</th><th></th></tr>\n";
+    for check in Check::ALL {
+        let (looked_at, verdict) = rehearsal.verdict(check);
+        let class = if verdict == Verdict::Failed { "problem" } else { "" };
+        let found: Vec<String> =
+            rehearsal.problems.of(check).map(|why| format!("<br>{}", escape(why))).collect();
+        let _ = writeln!(
+            page,
+            "<tr><td>{}</td><td class=\"n\">{looked_at} {}</td><td class=\"{class}\">{}{}</td></tr>",
+            check.text(),
+            check.unit(),
+            verdict.word(),
+            found.join("")
+        );
+    }
+    *page += "</table>\n";
 }
 
 fn cards(page: &mut String, rehearsal: &Rehearsal) {
@@ -190,7 +212,7 @@ fn roles(page: &mut String, rehearsal: &Rehearsal, scale: &Scale) {
             let until = moves.peek().map_or(rehearsal.ended, |next| next.at);
             let fill = if one.side == super::plan::Side::Old { "#9a8c78" } else { "#3b5bdb" };
             let name = format!("{} host, version {}", one.side, one.version);
-            bar(page, (scale.x(one.at), scale.x(until)), y + 18.0, 4.0, fill, &name);
+            bar(page, (scale.x(one.at), scale.x(until)), y + 17.0, 6.0, fill, &name);
         }
         y += LANE;
     }
@@ -331,8 +353,8 @@ fn replicas(page: &mut String, rehearsal: &Rehearsal) {
 }
 
 fn directories(page: &mut String, rehearsal: &Rehearsal) {
-    *page += "<h2>Directories between two processes</h2>\n<table><tr><th>replica</th><th>written by</th><th>next</th>\
-              <th class=\"n\">decree</th><th class=\"n\">ballot</th><th></th></tr>\n";
+    *page += "<h2>Directories before and after each swap</h2>\n<table><tr><th>replica</th><th>process</th><th>written by</th>\
+              <th>next</th><th class=\"n\">decree</th><th class=\"n\">ballot</th><th></th></tr>\n";
     for found in &rehearsal.directories {
         let wrong: Vec<String> = found.refused.iter().chain(&found.problems).map(|why| escape(why)).collect();
         let result = if wrong.is_empty() {
@@ -342,8 +364,9 @@ fn directories(page: &mut String, rehearsal: &Rehearsal) {
         };
         let _ = writeln!(
             page,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{result}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{result}</td></tr>",
             escape(&found.replica),
+            found.state.name(),
             found.from,
             found.to,
             found.executed,

@@ -1,5 +1,6 @@
-//! The rehearsal as JUnit XML: a test case for each step, and one for the verdict.
+//! The rehearsal as JUnit XML: a test case for each step, and one for each check.
 
+use super::checks::Check;
 use super::report::Rehearsal;
 
 fn escape(text: &str) -> String {
@@ -30,15 +31,27 @@ pub(super) fn document(rehearsal: &Rehearsal) -> String {
         let name = format!("{number}. {}", step.name);
         cases += &case(&suite, &name, (step.ended - step.began).as_secs_f64(), step.failed.as_deref());
     }
-    let verdict = (!rehearsal.ok()).then(|| rehearsal.problems.join("\n"));
-    failures += usize::from(verdict.is_some());
-    cases += &case(&suite, "verdict", 0.0, verdict.as_deref());
+    for check in Check::ALL {
+        let found: Vec<&str> = rehearsal.problems.of(check).collect();
+        let failure = (!found.is_empty()).then(|| found.join("\n"));
+        failures += usize::from(failure.is_some());
+        cases += &case(&suite, check.text(), 0.0, failure.as_deref());
+    }
+    let seconds = (rehearsal.ended - rehearsal.began).as_secs_f64();
+    suite_of(&suite, rehearsal.steps.len() + Check::ALL.len(), failures, seconds, &cases)
+}
+
+/// The document of a rehearsal that could not be played.
+pub(super) fn not_played(name: &str, why: &str) -> String {
+    let suite = format!("rsl upgrade {name}");
+    suite_of(&suite, 1, 1, 0.0, &case(&suite, "the rehearsal is played", 0.0, Some(why)))
+}
+
+fn suite_of(suite: &str, tests: usize, failures: usize, seconds: f64, cases: &str) -> String {
     format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\" \
-         time=\"{:.3}\">\n{cases}</testsuite>\n",
-        escape(&suite),
-        rehearsal.steps.len() + 1,
-        (rehearsal.ended - rehearsal.began).as_secs_f64()
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"{}\" tests=\"{tests}\" failures=\"{failures}\" \
+         time=\"{seconds:.3}\">\n{cases}</testsuite>\n",
+        escape(suite)
     )
 }
 

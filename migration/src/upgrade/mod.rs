@@ -9,10 +9,11 @@
 //! | `directory.rs`, `ledger.rs` | a working directory between two processes; what all of them say was decided |
 //! | `sampler.rs` | what every replica was, all the time |
 //! | `view.rs` | the same on a terminal, while it runs |
-//! | `verdict.rs` | the judge |
+//! | `verdict.rs`, `checks.rs` | the judge, and what is judged |
 //! | `report.rs`, `html.rs`, `junit.rs` | what is printed and written |
 
 mod builtin;
+mod checks;
 mod course;
 mod directory;
 mod faults;
@@ -37,9 +38,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use migration::host::{Network, Template};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 use crate::client::Load;
 use crate::demo::WorkDir;
+use checks::{Check, Findings};
 use course::Course;
 use fleet::{Fleet, Hosts};
 use plan::Plan;
@@ -166,19 +170,25 @@ impl Args {
         let result = self.rehearse((name, &plan, soak), &hosts, &place.path, &interrupted);
         let ok = result.as_ref().is_ok_and(Rehearsal::ok);
         let kept = place.close(ok);
-        let rehearsal = result.map_err(|error| {
-            Failure::Run(match &kept {
-                Some(dir) => format!("{error} (files kept in {})", dir.display()),
-                None => error,
-            })
-        })?;
+        let rehearsal = match result {
+            Ok(rehearsal) => rehearsal,
+            Err(error) => {
+                let error = match &kept {
+                    Some(dir) => format!("{error} (files kept in {})", dir.display()),
+                    None => error,
+                };
+                if let Some(path) = &self.junit {
+                    write(path, &junit::not_played(name, &error))?;
+                }
+                return Err(Failure::Run(error));
+            }
+        };
         for (path, text) in [
             (&self.html, html::page as fn(&Rehearsal) -> String),
             (&self.junit, junit::document as fn(&Rehearsal) -> String),
         ] {
             if let Some(path) = path {
-                std::fs::write(path, text(&rehearsal))
-                    .map_err(|error| Failure::Run(format!("{}: {error}", path.display())))?;
+                write(path, &text(&rehearsal))?;
             }
         }
         if self.json {
@@ -229,7 +239,7 @@ impl Args {
         dir: &Path,
         interrupted: &AtomicBool,
     ) -> Result<Rehearsal, String> {
-        let began = Instant::now();
+        let (began, date) = (Instant::now(), date());
         let board = Arc::new(Board::default());
         board.announce("start the processes");
         let load = Load::new(std::hash::RandomState::new().build_hasher().finish(), REQUEST);
@@ -242,7 +252,8 @@ impl Args {
         let steps = course.played;
         let ended = Instant::now();
         fleet.board.announce("judge what was executed");
-        let mut problems: Vec<String> = played.err().into_iter().collect();
+        let mut problems = Findings::default();
+        problems.add(Check::Course, played.err());
         if interrupted.load(Ordering::Relaxed) {
             return Err("interrupted".to_owned());
         }
@@ -256,13 +267,13 @@ impl Args {
         if problems.is_empty() {
             match fleet.settle() {
                 Ok(settled) => members = settled,
-                Err(why) => problems.push(why),
+                Err(why) => problems.add(Check::Course, [why]),
             }
         }
-        fleet.close(&mut problems);
+        fleet.close();
         let judgement = verdict::judge(&fleet, &load, &members);
-        problems.append(&mut fleet.problems);
-        problems.extend(judgement.problems);
+        problems.append(std::mem::take(&mut fleet.problems));
+        problems.append(judgement.problems);
         drop(view);
         Ok(Rehearsal {
             name: name.to_owned(),
@@ -270,6 +281,7 @@ impl Args {
             old: self.old.clone(),
             new: self.new.clone(),
             version: plan.version,
+            date,
             began,
             ended,
             steps,
@@ -283,12 +295,22 @@ impl Args {
             answered,
             acknowledged: load.acknowledged(),
             executed: judgement.executed,
+            history: judgement.history,
             directories: std::mem::take(&mut fleet.directories),
             decided: fleet.ledger.len(),
             network: fleet.network.as_ref().map(Network::traffic),
             problems,
         })
     }
+}
+
+/// This moment in UTC, to the second.
+fn date() -> String {
+    let mut date = String::new();
+    // A clock that cannot be written down leaves it empty.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut date));
+    date.truncate(19);
+    date.replace('T', " ") + " UTC"
 }
 
 /// A built-in plan, or a file.
@@ -303,6 +325,10 @@ fn read_plan(name: &str) -> Result<String, String> {
             format!("no plan is named {name}; see rsl upgrade --list")
         }
     })
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| Failure::Run(format!("{}: {error}", path.display())))
 }
 
 fn template(text: &str, maps: &[String]) -> Result<Template, String> {

@@ -7,8 +7,9 @@ use comfy_table::{Table, presets};
 use migration::host::Traffic;
 use serde_json::{Value, json};
 
+use super::checks::{Check, Findings, Verdict};
 use super::course::Played;
-use super::directory::Directory;
+use super::directory::{Directory, State};
 use super::fleet::Move;
 use super::plan::Side;
 use super::sampler::{Sample, without_primary};
@@ -29,6 +30,8 @@ pub(super) struct Rehearsal {
     pub(super) old: String,
     pub(super) new: String,
     pub(super) version: u16,
+    /// When it began, in UTC.
+    pub(super) date: String,
     pub(super) began: Instant,
     pub(super) ended: Instant,
     pub(super) steps: Vec<Played>,
@@ -45,7 +48,9 @@ pub(super) struct Rehearsal {
     pub(super) decided: usize,
     /// What the proxies did, where there were any.
     pub(super) network: Option<Traffic>,
-    pub(super) problems: Vec<String>,
+    /// Requests in the history of all replicas.
+    pub(super) history: u64,
+    pub(super) problems: Findings,
 }
 
 /// The price of a step.
@@ -69,6 +74,20 @@ impl Rehearsal {
     /// Whether everything is as it must be.
     pub(super) fn ok(&self) -> bool {
         self.problems.is_empty()
+    }
+
+    /// What a check looked at, and how it ended.
+    pub(super) fn verdict(&self, check: Check) -> (u64, Verdict) {
+        let running = self.directories.iter().filter(|found| found.state == State::Running).count();
+        let looked_at = match check {
+            Check::Course => self.steps.len() as u64,
+            Check::History | Check::Requests => self.history,
+            Check::Acknowledged => self.acknowledged,
+            Check::Decided => self.decided as u64,
+            Check::Directories => self.directories.len() as u64,
+            Check::Promises => running as u64,
+        };
+        (looked_at, Verdict::of(looked_at, self.problems.of(check).next().is_some()))
     }
 
     /// What a step cost.
@@ -130,6 +149,15 @@ impl Rehearsal {
                 "ok": found.refused.is_none() && found.problems.is_empty(),
             })
         });
+        let checks = Check::ALL.into_iter().map(|check| {
+            let (looked_at, verdict) = self.verdict(check);
+            json!({
+                "check": check.name(),
+                "ok": verdict != Verdict::Failed,
+                "looked_at": looked_at,
+                "problems": self.problems.of(check).collect::<Value>(),
+            })
+        });
         let network = self.network.map(|done| {
             json!({
                 "delivered": done.delivered,
@@ -141,6 +169,7 @@ impl Rehearsal {
         json!({
             "ok": self.ok(),
             "plan": self.name,
+            "date": self.date,
             "title": self.title,
             "protocol": self.version,
             "old": self.old,
@@ -154,7 +183,8 @@ impl Rehearsal {
             "executed": self.executed,
             "without_primary_ms": milliseconds(without_primary(&self.samples, self.began, self.ended)),
             "secs": (self.ended - self.began).as_secs_f64(),
-            "problems": self.problems,
+            "checks": checks.collect::<Value>(),
+            "problems": self.problems.lines().collect::<Value>(),
         })
     }
 
@@ -201,11 +231,9 @@ impl Rehearsal {
         }
         text += &format!("{steps}\n{replicas}\n");
         text += &format!(
-            "{} requests acknowledged, {} executed, {} looks at directories, {} decrees compared in them, in {:.1} s\n",
+            "{} requests acknowledged, {} executed, in {:.1} s\n",
             self.acknowledged,
             self.executed,
-            self.directories.len(),
-            self.decided,
             (self.ended - self.began).as_secs_f64()
         );
         if let Some(done) = &self.network {
@@ -214,17 +242,25 @@ impl Rehearsal {
                 done.delivered, done.held, done.delayed, done.duplicated
             );
         }
-        for problem in &self.problems {
+        let mut checks = Table::new();
+        checks.load_preset(presets::UTF8_FULL_CONDENSED);
+        checks.set_header(["check", "looked at", ""]);
+        for check in Check::ALL {
+            let (looked_at, verdict) = self.verdict(check);
+            checks.add_row([
+                check.text().to_owned(),
+                format!("{looked_at} {}", check.unit()),
+                verdict.word().to_owned(),
+            ]);
+        }
+        text += &format!("{checks}\n");
+        for problem in self.problems.lines() {
             text += &format!("PROBLEM: {problem}\n");
         }
         if let Some(dir) = kept {
             text += &format!("files kept in {}\n", dir.display());
         }
-        text += if self.ok() {
-            "ok: one history on all replicas, every acknowledged request executed exactly once, every directory sound\n"
-        } else {
-            "FAILED\n"
-        };
+        text += if self.ok() { "ok\n" } else { "FAILED\n" };
         text
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use migration::exec_log::{self, History};
 use migration::oracle::{Oracle, PAD, SAVE};
 
+use super::checks::{Check, Findings};
 use super::fleet::Fleet;
 use crate::client::Load;
 use crate::demo::report::Replica;
@@ -13,29 +14,29 @@ use crate::demo::report::Replica;
 pub(super) struct Judgement {
     /// How many requests of the load were executed.
     pub(super) executed: u64,
+    /// How many requests were executed in all.
+    pub(super) history: u64,
     /// Everything that must not be.
-    pub(super) problems: Vec<String>,
+    pub(super) problems: Findings,
 }
 
 /// Judges the exec logs of all replicas, and what the members report about their state at the end.
 pub(super) fn judge(fleet: &Fleet<'_>, load: &Load, members: &[(usize, Replica)]) -> Judgement {
-    let mut problems = Vec::new();
+    let mut problems = Findings::default();
     let mut history = History::default();
     for host in fleet.cluster.hosts() {
         let path = host.settings().exec_log();
         let rows = fs::read_to_string(&path).map_err(|error| error.to_string());
         match rows.and_then(|rows| exec_log::parse(&rows)) {
-            Ok(rows) => problems.extend(history.add(host.id(), &rows).err()),
-            Err(why) => problems.push(format!("{}: {why}", path.display())),
+            Ok(rows) => problems.add(Check::History, history.add(host.id(), &rows).err()),
+            Err(why) => problems.add(Check::History, [format!("{}: {why}", path.display())]),
         }
     }
     let (executed, contradictions) = load.check(&history);
-    problems.extend(contradictions);
-    problems.extend(recompute(&history, load));
-    for (_, replica) in members {
-        problems.extend(claim(&history, replica));
-    }
-    Judgement { executed, problems }
+    problems.add(Check::Acknowledged, contradictions);
+    problems.add(Check::Requests, recompute(&history, load));
+    problems.add(Check::History, members.iter().filter_map(|(_, replica)| claim(&history, replica)));
+    Judgement { executed, history: history.len() as u64, problems }
 }
 
 /// Executes the history again: the first row whose hash does not follow from the requests before it.
