@@ -112,6 +112,7 @@ impl Args {
         };
         match &restart.ours.outcome {
             Ok(start) => {
+                report.notes.extend(ends_at_checkpoint(start));
                 report.start = Some(Start::of(start));
                 report.changes = changes(&dir, start);
                 report.no_way_back = way_back(&restart.legacy, start, &dir);
@@ -202,6 +203,16 @@ fn way_back(legacy: &LegacyRestart, start: &PlannedStart, dir: &WorkingDir) -> V
         reasons.push(format!("{PROMISE_FILE} holds a promise that a legacy replica does not read"));
     }
     reasons
+}
+
+/// A checkpoint that was just copied has nothing behind it; neither has one whose logs were lost.
+fn ends_at_checkpoint(start: &PlannedStart) -> Option<String> {
+    let checkpoint = start.checkpoint.as_ref()?.decree.0;
+    (checkpoint > 0 && start.accepted.decree().0 <= checkpoint + 1).then(|| {
+        format!(
+            "no log goes on behind checkpoint {checkpoint}: right after a copy; otherwise what was accepted since is forgotten"
+        )
+    })
 }
 
 /// What the message limit makes dangerous [HARD-558] [HARD-559].

@@ -21,6 +21,7 @@ mod spec;
 mod steps;
 mod test;
 mod tidy;
+mod upgrades;
 mod windows;
 mod zip;
 

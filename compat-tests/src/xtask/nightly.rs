@@ -17,9 +17,9 @@ use crate::managed;
 /// Runs the long steps (all, or those with `only` in their name), each fuzz target for `fuzz_seconds`. True when all
 /// passed.
 pub(crate) fn run(fuzz_seconds: u64, only: Option<String>) -> Result<bool> {
-    let rsl = build_rsl()?;
+    let program = build_rsl()?;
     let rsl = |arguments: &str| {
-        let mut command = Command::new(&rsl);
+        let mut command = Command::new(&program);
         command.args(arguments.split(' ')).current_dir(root());
         command
     };
@@ -48,10 +48,8 @@ pub(crate) fn run(fuzz_seconds: u64, only: Option<String>) -> Result<bool> {
             steps::command(&mut rsl(&format!("conformance --legacy-model --protocol {version}")))
         });
     }
-    for plan in plans(&mut rsl("upgrade --list"))? {
-        steps
-            .run(&format!("upgrade: {plan}"), || steps::command(&mut rsl(&format!("upgrade {plan} --json"))));
-    }
+    let listed = plans(&mut rsl("upgrade --list"))?;
+    super::upgrades::all(&mut steps, &program, &listed);
     steps.run("upgrade: soak", || steps::command(&mut rsl("upgrade soak --seconds 600 --json")));
     windows::add_steps(&mut steps, true);
     steps.run("long tests", || {

@@ -48,6 +48,7 @@ pub(crate) fn run(only: Option<String>) -> Result<bool> {
     install::check(&mut steps);
     steps.run("instructions", instructions::step);
     steps.run("demo", || steps::command(Command::new(&rsl).arg("demo")));
+    super::upgrades::usual(&mut steps, &rsl);
     Ok(steps.summary())
 }
 

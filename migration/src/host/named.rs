@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{HostError, Template};
 
 /// The short names, in the order in which they are listed.
-pub const NAMES: [&str; 3] = ["rust", "cpp", "csharp"];
+pub const NAMES: [&str; 4] = ["legacy-model", "rust", "cpp", "csharp"];
 
 impl Template {
     /// The host with a short name, or, for any other text, the template it is: see [`Template::parse`].
@@ -17,6 +17,7 @@ impl Template {
     /// The same for the `rsl` binary at `own`: the other hosts are built beside it.
     fn named_beside(own: &Path, text: &str) -> Result<Template, HostError> {
         match text {
+            "legacy-model" => Ok(Template::rsl_legacy_model(own)),
             "rust" => Ok(Template::rsl_replica(own)),
             "cpp" => Ok(Template::ours(&built(own, "cpp/rsl-host", "cargo xtask cpp")?, &[])),
             "csharp" => {
@@ -50,6 +51,7 @@ mod tests {
         let own = target.path().join("debug/rsl");
         let named = |text: &str| Template::named_beside(&own, text);
         assert_eq!(named("rust").unwrap(), Template::rsl_replica(&own));
+        assert_ne!(named("rust").unwrap(), named("legacy-model").unwrap());
         let missing = named("cpp").unwrap_err().to_string();
         assert!(missing.contains("cargo xtask cpp"), "{missing}");
         for dir in ["debug", "cpp", "dotnet"] {

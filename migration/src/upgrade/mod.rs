@@ -72,8 +72,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "list")]
     show: bool,
     /// How to start the old host, with {id} {dir} {version} {members} {self} {control} {events} {execlog}; or a short name:
-    /// `rust` (this binary's replica), `cpp`, `csharp`.
-    #[arg(long, value_name = "COMMAND", default_value = "rust")]
+    /// `legacy-model` (the old library as a process), `rust` (this binary's replica), `cpp`, `csharp`.
+    #[arg(long, value_name = "COMMAND", default_value = "legacy-model")]
     old: String,
     /// How to start the new host.
     #[arg(long, value_name = "COMMAND", default_value = "rust")]
