@@ -41,7 +41,7 @@ impl Sink<'_> {
         let size = (PACKET_HEADER_SIZE + payload.len()) as u64;
         if self.alert_size.is_some_and(|alert| size > alert) {
             stats.alerts += 1;
-            tracing::warn!(from = %from.address, size, "packet above the alert size");
+            tracing::warn!(alert = true, from = %from.address, size, "packet above the alert size");
         }
         let message = match Message::decode_packet_payload(payload) {
             Ok(message) => message,

@@ -113,11 +113,12 @@ impl Files {
         // A file system that cannot tell is no reason for an alert.
         let free = self.directory.free_space().unwrap_or(u64::MAX);
         let (too_large, too_little_space) = self.settings.alerts(info.size, free);
+        let decree = info.decree.0;
         if too_large {
-            tracing::warn!(decree = info.decree.0, size = info.size, "checkpoint above the alert size");
+            tracing::warn!(alert = true, decree, size = info.size, "checkpoint above the alert size");
         }
         if too_little_space {
-            tracing::warn!(decree = info.decree.0, size = info.size, free, "little disk space is left");
+            tracing::warn!(alert = true, decree, size = info.size, free, "little disk space is left");
         }
     }
 
@@ -173,7 +174,8 @@ impl ExecutionDisk for Arc<Files> {
         write: &mut dyn FnMut(&mut dyn Write) -> bool,
     ) -> Saved {
         Files::save(self, request, next_vote, write).unwrap_or_else(|error| {
-            tracing::error!(decree = request.at.0, %error, "the checkpoint could not be saved");
+            // The one before it stays [HARD-575] [HARD-362].
+            tracing::error!(alert = true, decree = request.at.0, %error, "the checkpoint could not be saved");
             Saved::Failed
         })
     }

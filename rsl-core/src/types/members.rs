@@ -171,7 +171,7 @@ mod tests {
         MemberSet { nodes, cookie: Bytes::new() }
     }
 
-    /// [WIRE-73] [HARD-11] [HARD-12] [HARD-302]
+    /// [WIRE-73] [HARD-11] [HARD-12] [HARD-302] [API-22] What makes a set valid for a version.
     #[test]
     fn proposed_sets_are_checked() {
         let v4 = ProtocolVersion::V4;
@@ -182,6 +182,10 @@ mod tests {
         ));
         assert!(matches!(set(vec![node("a", 0)]).verify(v4), Err(MemberSetError::ZeroPort(_))));
         assert_eq!(set(vec![node("a", 1)]).verify(v4), Ok(()));
+        assert!(matches!(set(vec![node("a", 1), node("", 2)]).verify(v4), Err(MemberSetError::EmptyId)));
+        for version in ProtocolVersion::ALL {
+            assert_eq!(set(vec![node("1", 1), node("18446744073709551615", 1)]).verify(version), Ok(()));
+        }
         assert!(matches!(
             set(vec![node("a", 1)]).verify(ProtocolVersion::V3),
             Err(MemberSetError::IdNotNumeric { .. })
@@ -195,6 +199,23 @@ mod tests {
         assert_eq!(long.verify(v4), Err(MemberSetError::CookieTooLong));
         let many = (1..=65536).map(|id: u32| node(&id.to_string(), 1)).collect();
         assert_eq!(set(many).verify(v4), Err(MemberSetError::TooManyMembers));
+    }
+
+    /// [HARD-504] [HARD-302] Up to version 3 an id is its number on the wire: of the ways to write one, only the plain
+    /// decimal one is taken, so two ids of a set never mean one member. From version 4 on ids are texts.
+    #[test]
+    fn ids_do_not_collide_numerically() {
+        for other in ["08", "010", "0x8", " 8", "8 ", "+8"] {
+            let both = set(vec![node("8", 1), node(other, 2)]);
+            for version in ProtocolVersion::ALL {
+                let expected = if version.has_string_ids() {
+                    Ok(())
+                } else {
+                    Err(MemberSetError::IdNotNumeric { id: other.parse().unwrap(), version })
+                };
+                assert_eq!(both.verify(version), expected, "{other:?}");
+            }
+        }
     }
 
     /// [WIRE-1] [PROTO-3]

@@ -3,6 +3,7 @@
 mod acceptor;
 mod checkpoints;
 mod cluster;
+mod contract;
 mod elections;
 mod harness;
 mod learner;

@@ -549,7 +549,7 @@ fn headers_follow_the_table() {
     assert_eq!(said(&mut bench), ("DefunctConfiguration".to_owned(), none, 0, 0));
 }
 
-/// [WIRE-110] [XFER-49] [PROTO-43]: after a restart the configured version counts again, until a newer vote passes.
+/// [WIRE-110] [XFER-49] [PROTO-43] [API-123]: after a restart the configured version counts again, until a newer vote passes.
 #[test]
 fn a_restart_speaks_the_configured_version() {
     let old = Settings { version: crate::types::ProtocolVersion::V4, ..settings(1) };

@@ -1,5 +1,6 @@
 //! Tests of the parts of a replica that work together, and of whole replicas.
 
+mod contract;
 mod exclusion;
 mod execution;
 mod lifecycle;

@@ -228,6 +228,31 @@ fn a_failing_save_leaves_nothing() {
     assert_eq!(names(&disk), [""; 0]);
 }
 
+/// [HARD-535] An application that ignores a failed write gets no checkpoint, however well the rest goes; nor does a file
+/// with a damaged block get its name.
+#[test]
+fn an_ignored_write_error_fails_the_save() {
+    let disk = disk();
+    let directory = open(&disk);
+    let new = new_checkpoint(3, vote_of(ProtocolVersion::V4, 4, 1), ballot(1));
+    let mut writer = CheckpointWriter::new(&directory, new.clone()).unwrap();
+    disk.fail_after(Some(0));
+    writer.write_all(&pattern(FULL)).unwrap_err();
+    disk.fail_after(None);
+    writer.write_all(b"the rest").unwrap_err();
+    assert!(matches!(writer.finish(), Err(PublishError::Io(_))));
+    assert_eq!(names(&disk), [""; 0]);
+
+    let mut writer = CheckpointWriter::new(&directory, new).unwrap();
+    writer.write_all(&pattern(FULL + 10)).unwrap();
+    // Behind the writer's back.
+    let [name] = &names(&disk)[..] else { panic!("one scratch file: {:?}", names(&disk)) };
+    let file = disk.open(&path(name), OpenMode::Write).unwrap();
+    file.write_at(100_000, b"?").unwrap();
+    assert!(matches!(writer.finish(), Err(PublishError::Verify(_))));
+    assert_eq!(names(&disk), [""; 0]);
+}
+
 /// [HARD-50] [HARD-363]: when saving has succeeded, the file survives a power failure as it is.
 #[test]
 fn a_saved_checkpoint_is_durable() {
@@ -364,7 +389,7 @@ fn retention_follows_the_rule() {
     assert_eq!(deleted(&[1, 2, 3], &[0], 0, 0), ["1.codex", "2.codex"], "at least one stays");
 }
 
-/// [STOR-55] [STOR-58] [HARD-363]: files go, foreign names stay, failures are returned.
+/// [STOR-55] [STOR-58] [HARD-363] [HARD-517]: files go, foreign names stay, failures are returned.
 #[test]
 fn retention_deletes_files() {
     let disk = disk();
@@ -420,8 +445,8 @@ fn the_data_directory() {
     }
 }
 
-/// [STOR-2] [STOR-3]: directories are created, but not what the working directory is in; files in `Temp` go, its
-/// sub-directories stay.
+/// [STOR-2] [STOR-3] [API-25]: directories are created, but not what the working directory is in; a separator at its end
+/// means nothing; files in `Temp` go, its sub-directories stay.
 #[test]
 fn opening_prepares_the_directory() {
     let disk = MemDisk::with_directory(Path::new("/srv"));
@@ -431,7 +456,8 @@ fn opening_prepares_the_directory() {
             .map(|directory| directory.path().to_owned())
     };
     let data = PathBuf::from("/srv/work/alpha");
-    assert_eq!(open("/srv/work", true).unwrap(), data);
+    assert_eq!(open("/srv/work/", true).unwrap(), data);
+    assert!(disk.list(&data.join("Temp")).is_ok());
     assert_eq!(open("/srv/other", false).unwrap(), Path::new("/srv/other"));
     disk.create_dir(&data.join("Temp/kept")).unwrap();
     disk.put(&data.join("Temp/Cod1.tmp"), b"left over");

@@ -111,6 +111,34 @@ fn a_file_being_read_can_be_replaced() {
     );
 }
 
+/// [HARD-520] Files are not opened past the system's cache, so writes need not fit the sectors of a device: any offset and
+/// length will do.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_sector_size_is_asked_for() {
+    let scratch = Scratch::new();
+    let path = scratch.0.join("1.log");
+    let file = OsDisk.open(&path, OpenMode::Create).unwrap();
+    let again = [OpenMode::Read, OpenMode::Write].map(|mode| OsDisk.open(&path, mode).unwrap());
+    let mut handles = 0;
+    for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
+        let entry = entry.unwrap();
+        if std::fs::read_link(entry.path()).is_ok_and(|target| target == path) {
+            let info =
+                std::fs::read_to_string(Path::new("/proc/self/fdinfo").join(entry.file_name())).unwrap();
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim();
+            let flags = i32::from_str_radix(flags, 8).unwrap();
+            assert_eq!(flags & libc::O_DIRECT, 0);
+            handles += 1;
+        }
+    }
+    assert_eq!(handles, 3);
+    for (offset, bytes) in [(0, 1), (1, 511), (512, 513), (4095, 2)] {
+        file.write_at(offset, &vec![7; bytes]).unwrap();
+    }
+    assert_eq!(again[0].size().unwrap(), 4097);
+}
+
 /// Decision 26: a second start is refused and told which process works there; the lock goes with its holder.
 #[test]
 fn the_lock_names_its_holder() {

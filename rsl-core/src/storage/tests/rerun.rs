@@ -101,3 +101,50 @@ fn a_replayed_state_becomes_a_checkpoint() {
     assert!(matches!(refused, Err(RerunSaveError::Refused)));
     assert!(disk.get(&out.join("9.codex")).is_none());
 }
+
+/// A disk that only reads.
+struct ReadOnly(MemDisk);
+
+impl Disk for ReadOnly {
+    fn open(&self, path: &Path, mode: OpenMode) -> std::io::Result<Arc<dyn DiskFile>> {
+        assert_eq!(mode, OpenMode::Read, "{}", path.display());
+        self.0.open(path, mode)
+    }
+
+    fn rename(&self, from: &Path, _: &Path) -> std::io::Result<()> {
+        panic!("renames {}", from.display());
+    }
+
+    fn remove(&self, path: &Path) -> std::io::Result<()> {
+        panic!("removes {}", path.display());
+    }
+
+    fn list(&self, directory: &Path) -> std::io::Result<Vec<DirEntry>> {
+        self.0.list(directory)
+    }
+
+    fn create_dir(&self, directory: &Path) -> std::io::Result<()> {
+        panic!("creates {}", directory.display());
+    }
+
+    fn sync_dir(&self, directory: &Path) -> std::io::Result<()> {
+        panic!("syncs {}", directory.display());
+    }
+
+    fn lock(&self, directory: &Path) -> Result<Box<dyn DirLock>, LockError> {
+        panic!("locks {}", directory.display());
+    }
+}
+
+/// [HARD-550] [HARD-382] Read-only media will do, with a torn tail and all: files are opened for reading, and no lock is taken.
+#[test]
+fn reading_is_all_it_needs() {
+    let disk = disk();
+    put_checkpoint(&disk, 3);
+    let torn = log(&[big_vote(10, 1, 2000)]);
+    disk.put(&log_name(0), &[log(&votes(0..=9)), torn[..600].to_vec()].concat());
+    let disk: Arc<dyn Disk> = Arc::new(ReadOnly(disk));
+    let mut app = App::default();
+    let replayed = rerun(&disk, &root(), Decree(u64::MAX), &mut app).unwrap();
+    assert_eq!(replayed.executed, Decree(8));
+}

@@ -499,7 +499,7 @@ fn checkpoints_are_saved_while_replaying() {
     }
 }
 
-/// [STOR-5] [HARD-57]: other names are ignored and reported.
+/// [STOR-5] [HARD-57] [HARD-517]: other names are ignored and reported, once.
 #[test]
 fn foreign_names_are_ignored_and_reported() {
     let disk = disk();
