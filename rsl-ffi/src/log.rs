@@ -313,8 +313,8 @@ mod tests {
         }
     }
 
-    /// [API-113] [API-114] [CABI-28] [CABI-29] [CABI-38] [API-12] [HARD-501] [HARD-502] [API-6] One process-wide setting,
-    /// so one test: callback, nowhere, again a callback, and off.
+    /// [API-113] [API-114] [CABI-28] [CABI-29] [CABI-38] [API-12] [HARD-501] [HARD-502] [API-6] [API-111] One
+    /// process-wide setting, so one test: callback, nowhere, again a callback, off, and files with what they take.
     #[test]
     fn entries_reach_the_application() {
         install(&params(Some(on_log)), None).unwrap();
@@ -355,13 +355,27 @@ mod tests {
         notify(LEVEL_ERROR, LOG_RSL, "nor this");
         assert!(taken().is_empty() && NOTES.lock().is_empty());
 
-        let dir = tempfile::tempdir().unwrap();
-        install(&params(None), Some(dir.path().to_str().unwrap())).unwrap();
-        tracing::warn!(size = 7, "to a file, at last");
-        uninstall();
-        let logs: Vec<_> = std::fs::read_dir(dir.path().join("Logs")).unwrap().collect();
-        assert_eq!(logs.len(), 1);
-        let text = std::fs::read_to_string(logs[0].as_ref().unwrap().path()).unwrap();
-        assert!(text.starts_with("w,") && text.contains(",RSL,to a file. at last,SrcFile="), "{text}");
+        for (flags, titles) in [
+            (0, "rsl info|rsl warning|to a file. at last|net warning"),
+            (RSL_INIT_DEBUG_LOG, "rsl debug|rsl info|rsl warning|to a file. at last|net warning"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let params = rsl_init_params { flags, ..params(None) };
+            install(&params, Some(dir.path().to_str().unwrap())).unwrap();
+            tracing::debug!("rsl debug");
+            tracing::info!("rsl info");
+            tracing::warn!("rsl warning");
+            tracing::warn!(size = 7, "to a file, at last");
+            tracing::debug!(target: "rsl_core::net::peer", "net debug");
+            tracing::info!(target: "rsl_core::net::peer", "net info");
+            tracing::warn!(target: "rsl_core::net::peer", "net warning");
+            uninstall();
+            let logs: Vec<_> = std::fs::read_dir(dir.path().join("Logs")).unwrap().collect();
+            assert_eq!(logs.len(), 1);
+            let text = std::fs::read_to_string(logs[0].as_ref().unwrap().path()).unwrap();
+            let written: Vec<_> = text.lines().filter_map(|line| line.split(',').nth(3)).collect();
+            assert_eq!(written.join("|"), titles, "{text}");
+            assert!(text.contains(",RSL,to a file. at last,SrcFile="), "{text}");
+        }
     }
 }

@@ -105,9 +105,16 @@ static void Requests(Service& service) {
     CHECK(service.ReplicateRequest(NULL, 0, NULL) == RSLInvalidParameter);
     CHECK(service.ReplicateRequest(NULL, 1, NULL) == RSLInvalidParameter);
     CHECK(service.ReplicateRequest(request, size_t(5) << 30, NULL) == RSLInvalidParameter);
-    CHECK(service.FastReadRequest(service.GetCurrentSequenceNumber(), request, 1, reinterpret_cast<void*>(size_t(5))) == RSLSuccess);
+    // Bytes are copied, and each cookie comes back once.
+    for (int i = 0; i < 100; i++) {
+        char own[] = {1};
+        CHECK(service.FastReadRequest(service.GetCurrentSequenceNumber(), own, 1, reinterpret_cast<void*>(size_t(5))) == RSLSuccess);
+        own[0] = 99;
+    }
     CHECK(service.FastReadRequest(0, request, 1, reinterpret_cast<void*>(size_t(6)), 100) == RSLSuccess);
-    CHECK(Eventually([&] { return service.reads == 11; }));
+    CHECK(Eventually([&] { return service.reads == 506; }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    CHECK(service.reads == 506);
     CHECK(service.FastReadRequest(~0ull, request, 1, NULL, 100) == RSLFastReadStale);
 }
 

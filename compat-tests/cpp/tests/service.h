@@ -69,7 +69,7 @@ protected:
         executed++;
     }
     void ExecuteFastReadRequest(void* request, size_t len, void* cookie) override {
-        CHECK(request != NULL && len > 0);
+        CHECK(request != NULL && len == 1 && *static_cast<unsigned char*>(request) == 1);
         reads += reinterpret_cast<size_t>(cookie);
     }
     virtual void AbortRequest(RSLib::RSLResponseCode status, void*) override {
