@@ -739,8 +739,13 @@ namespace Extensions {
 struct Options {
     unsigned int m_requestQueueLimitMB; // 0 = 512
     bool m_remoteBootstrap;             // members of a proposed set may bootstrap this replica by message
+    // After a copied checkpoint, or when it gave up being primary, the machine goes on in place: requests are aborted,
+    // NotifyStatus(false) if it was primary, no ShutDown, then LoadState. Otherwise the process ends with code 0.
+    bool m_reloadInPlace;
+    // AcceptMessageFromReplica is not overridden, or has nothing to say: it is not called, which makes votes faster.
+    bool m_acceptAllMessages;
 
-    Options() : m_requestQueueLimitMB(0), m_remoteBootstrap(true) {}
+    Options() : m_requestQueueLimitMB(0), m_remoteBootstrap(true), m_reloadInPlace(false), m_acceptAllMessages(false) {}
 };
 
 // A log file that is served.
@@ -1090,7 +1095,9 @@ private:
                    (from.m_addMemberIdToWorkingDir ? RSL_CFG_MEMBER_ID_IN_WORKING_DIR : 0u) |
                    (from.m_cancelDiskIo ? RSL_CFG_CANCEL_DISK_IO : 0u) |
                    (from.m_useGlobalAcceptMessagesFlag ? RSL_CFG_GLOBAL_ACCEPT_FLAG : 0u) |
-                   (m_options.m_remoteBootstrap ? 0u : RSL_CFG_NO_REMOTE_BOOTSTRAP);
+                   (m_options.m_remoteBootstrap ? 0u : RSL_CFG_NO_REMOTE_BOOTSTRAP) |
+                   (m_options.m_reloadInPlace ? RSL_CFG_RELOAD_IN_PLACE : 0u) |
+                   (m_options.m_acceptAllMessages ? RSL_CFG_ACCEPT_ALL_MESSAGES : 0u);
         to.new_leader_grace_period_sec = from.m_newLeaderGracePeriodSec;
         to.heart_beat_interval_sec = from.m_heartBeatIntervalSec;
         to.election_delay_sec = from.m_electionDelaySec;

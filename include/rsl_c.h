@@ -38,6 +38,13 @@
 // Do not let members of a proposed set bootstrap this replica by message.
 #define RSL_CFG_NO_REMOTE_BOOTSTRAP 16
 
+// After a copied checkpoint, or when it gave up being primary, the machine goes on in place instead of ending for a restart
+// of the process: requests are aborted, notify_status(0) if it was primary, no shut_down, then load_state. Since ABI 1.1.
+#define RSL_CFG_RELOAD_IN_PLACE 32
+
+// Every message is answered; accept_message is not called, which saves two changes of threads per vote. Since ABI 1.1.
+#define RSL_CFG_ACCEPT_ALL_MESSAGES 64
+
 // Log Debug entries too.
 #define RSL_INIT_DEBUG_LOG 1
 
@@ -54,7 +61,7 @@
 #define RSL_ABI_MAJOR 1
 
 // Additions.
-#define RSL_ABI_MINOR 0
+#define RSL_ABI_MINOR 1
 
 // Alone in its decree.
 #define RSL_REQ_EXCLUSIVE 1
@@ -207,7 +214,9 @@ typedef struct rsl_exit_policy {
   uint32_t pad0;
   // Given back with every call.
   void *ctx;
-  // Non-zero = do not end the process; the machine stays stopped. `machine` is NULL for RSL_EXIT_REASON_FATAL.
+  // Non-zero = do not end the process. A machine that was unloaded stays stopped; one that has to be started again goes
+  // on in place as with RSL_CFG_RELOAD_IN_PLACE, and is asked for before its shut_down. On a thread of the library, or
+  // the one that unloads. `machine` is NULL for RSL_EXIT_REASON_FATAL and rsl_unload_all.
   int32_t (*on_exit)(void *ctx, struct rsl_machine *machine, int32_t reason, int32_t exit_code);
 } rsl_exit_policy;
 

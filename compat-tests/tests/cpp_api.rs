@@ -209,6 +209,16 @@ fn catching_up_by_a_checkpoint_ends_the_process() {
     assert_eq!(rule("catch up", 3), (Some(0), told));
 }
 
+/// [CABI-26] [HARD-380] [PROTO-169] (decisions 3, 13, 14) With the switch, or where the exit policy wants the process to live, a
+/// primary that relinquishes goes on in place: NotifyStatus(false), LoadState, no ShutDown. Who accepts all messages is
+/// not asked about them.
+#[test]
+fn a_machine_goes_on_in_place() {
+    for way in ["reload", "keep"] {
+        assert_eq!(rule(way, 3), (Some(0), "done\n".to_owned()), "{way}");
+    }
+}
+
 /// Runs `ends.cc` in one of its ways; gives the exit code and its standard output.
 fn end(way: &str) -> (Option<i32>, String) {
     let dir = tempfile::tempdir().unwrap();

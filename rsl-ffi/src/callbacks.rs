@@ -15,9 +15,10 @@ use crate::codes::{RSL_E_ABI, rsl_status};
 use crate::convert::{c_node, node as rust_node};
 use crate::fatal::c_text;
 use crate::guard::{Fail, Inside, born, dead, no_panic};
-use crate::machine::Machine;
+use crate::machine::{Life, Machine};
+use crate::process::exit_policy;
 use crate::streams::{Reader, Writer, rsl_reader, rsl_writer};
-use crate::types::{rsl_node, rsl_spawn};
+use crate::types::{RSL_EXIT_REASON_SHUTDOWN, rsl_node, rsl_spawn};
 
 /// Takes the primary cookie; valid inside can_become_primary only.
 pub struct rsl_cookie_sink {
@@ -261,6 +262,12 @@ impl StateMachine for Machine {
                 false
             }
         }
+    }
+
+    fn reload_in_place(&self) -> bool {
+        // Nobody is asked when somebody unloads it without wanting the process to end.
+        let keep_process = matches!(self.life(), Life::Running { keep_process: true, .. });
+        !keep_process && exit_policy().ask(self.handle(), RSL_EXIT_REASON_SHUTDOWN, 0) != 0
     }
 
     fn shut_down(&self, why: Refused) {

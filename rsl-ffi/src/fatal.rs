@@ -58,9 +58,14 @@ pub(crate) fn is_exiting() -> bool {
 /// Ends the process with code 0, unless the policy says otherwise [CABI-26]. Returns then.
 pub(crate) fn orderly_exit(machine: *mut crate::rsl_machine) {
     if exit_policy().ask(machine, RSL_EXIT_REASON_SHUTDOWN, 0) == 0 {
-        EXITING.store(true, Ordering::Relaxed);
-        std::process::exit(0);
+        exit_now();
     }
+}
+
+/// Ends the process with code 0.
+pub(crate) fn exit_now() -> ! {
+    EXITING.store(true, Ordering::Relaxed);
+    std::process::exit(0);
 }
 
 /// Text for C; a NUL inside ends it.

@@ -14,12 +14,15 @@ use crate::codes::{
     RSL_E_ARGUMENT, RSL_E_CONFIG, RSL_E_CORRUPT, RSL_E_IO, RSL_E_NETWORK, RSL_E_STATE, RSL_E_TLS, rsl_status,
 };
 use crate::convert;
-use crate::fatal::{fatal, is_exiting, orderly_exit};
+use crate::fatal::{exit_now, fatal, is_exiting, orderly_exit};
 use crate::guard::{Fail, born, dead, inside_callback, outside_callback};
 use crate::log::{LEVEL_ERROR, LOG_RSL, notify};
 use crate::machine::{Life, Machine, rsl_machine};
 use crate::process::{LISTEN_ON_ALL, TLS_WANTED};
-use crate::types::{rsl_config, rsl_member_view, rsl_node, rsl_spawn};
+use crate::types::{
+    RSL_CFG_ACCEPT_ALL_MESSAGES, RSL_CFG_ALL, RSL_CFG_RELOAD_IN_PLACE, rsl_config, rsl_member_view, rsl_node,
+    rsl_spawn,
+};
 use std::sync::atomic::Ordering;
 
 /// Creates a machine that does nothing yet. The table is copied; ctx is given to every callback. Release it with
@@ -80,12 +83,20 @@ pub unsafe extern "C" fn rsl_machine_initialize(
         // SAFETY: the caller passes a valid view.
         let members = members.map(|view| unsafe { convert::members(&view) }).transpose()?;
         let (version, node) = (convert::version(version)?, convert::node(node)?);
+        if config.flags & !RSL_CFG_ALL != 0 {
+            return Err(Fail::argument(format!("configuration flags {:#x} are unknown", config.flags)));
+        }
         let config_error = |error: rsl_core::replica::ConfigError| failed(&StartError::Config(error));
         let checked = convert::config(&config, directory).map_err(config_error)?;
         let mut setup = Setup::new(checked, version, node)
             .serialize_fast_reads(serialize_fast_reads != 0)
             .independent_heartbeat(independent_heartbeat != 0)
-            .listen_on_all(LISTEN_ON_ALL.load(Ordering::Relaxed));
+            .listen_on_all(LISTEN_ON_ALL.load(Ordering::Relaxed))
+            .reload_in_place(config.flags & RSL_CFG_RELOAD_IN_PLACE != 0)
+            .accept_all_messages(
+                config.flags & RSL_CFG_ACCEPT_ALL_MESSAGES != 0
+                    || machine.machine.table.accept_message.is_none(),
+            );
         if let Some(members) = members {
             setup = setup.members(members);
         }
@@ -130,6 +141,7 @@ fn start(machine: &Arc<Machine>, handle: &rsl_machine, setup: Setup, own_threads
         }
         *life = Life::Starting;
     }
+    machine.handle.store((&raw const *handle).addr(), Ordering::Relaxed);
     let application: Arc<dyn StateMachine> = Arc::clone(machine) as _;
     let started = Replica::start(setup, application).map_err(|error| failed(&error));
     let replica = started.inspect_err(|_| {
@@ -137,8 +149,8 @@ fn start(machine: &Arc<Machine>, handle: &rsl_machine, setup: Setup, own_threads
         machine.set_life(Life::Idle);
     })?;
     machine.set_life(Life::Running { own_threads, keep_process: false });
-    let (machine, address) = (Arc::clone(machine), (&raw const *handle).addr());
-    let attend = move || crate::guard::no_panic(|| attend(&machine, &replica, address));
+    let machine = Arc::clone(machine);
+    let attend = move || crate::guard::no_panic(|| attend(&machine, &replica));
     std::thread::Builder::new()
         .name("rsl warden".into())
         .spawn(attend)
@@ -147,7 +159,7 @@ fn start(machine: &Arc<Machine>, handle: &rsl_machine, setup: Setup, own_threads
 }
 
 /// Waits for the end of a replica and does what has to be done then.
-fn attend(machine: &Machine, replica: &Replica, handle: usize) {
+fn attend(machine: &Machine, replica: &Replica) {
     let reason = replica.wait();
     let keep_process = {
         let mut life = machine.life.lock();
@@ -162,10 +174,17 @@ fn attend(machine: &Machine, replica: &Replica, handle: usize) {
         keep
     };
     match reason {
-        Some(StopReason::CheckpointCopied | StopReason::Relinquished | StopReason::Unloaded) => {
-            tracing::info!(?reason, "the replica has ended");
+        Some(StopReason::Unloaded) => {
+            tracing::info!("the replica was unloaded");
             if !keep_process {
-                orderly_exit(std::ptr::without_provenance_mut(handle));
+                orderly_exit(machine.handle());
+            }
+        }
+        // The exit policy was asked before the replica ended [CABI-26].
+        Some(StopReason::CheckpointCopied | StopReason::Relinquished) => {
+            tracing::info!(?reason, "the replica has to be started again");
+            if !keep_process {
+                exit_now();
             }
         }
         Some(StopReason::LogFailed(why) | StopReason::NetworkFailed(why) | StopReason::Panicked(why)) => {

@@ -1,6 +1,7 @@
 //! A machine: one replica behind a handle, and the list of all that exist.
 
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwapOption;
@@ -33,6 +34,8 @@ pub(crate) struct Machine {
     pub(crate) replica: ArcSwapOption<Replica>,
     pub(crate) life: Mutex<Life>,
     pub(crate) changed: Condvar,
+    /// Where its handle is, for the exit policy.
+    pub(crate) handle: AtomicUsize,
 }
 
 /// Where a machine is in its life. It may go round more than once.
@@ -63,6 +66,7 @@ impl Machine {
             replica: ArcSwapOption::empty(),
             life: Mutex::new(Life::Idle),
             changed: Condvar::new(),
+            handle: AtomicUsize::new(0),
         });
         let mut all = ALL.lock();
         all.retain(|machine| machine.strong_count() > 0);
@@ -82,6 +86,11 @@ impl Machine {
     pub(crate) fn set_life(&self, life: Life) {
         *self.life.lock() = life;
         self.changed.notify_all();
+    }
+
+    /// Its handle, to be shown to the application only.
+    pub(crate) fn handle(&self) -> *mut rsl_machine {
+        std::ptr::without_provenance_mut(self.handle.load(Ordering::Relaxed))
     }
 
     pub(crate) fn is_running(&self) -> bool {

@@ -22,7 +22,7 @@ use crate::types::{
 /// Changes that break callers.
 pub const RSL_ABI_MAJOR: u32 = 1;
 /// Additions.
-pub const RSL_ABI_MINOR: u32 = 0;
+pub const RSL_ABI_MINOR: u32 = 1;
 
 /// Machines listen on all addresses.
 pub(crate) static LISTEN_ON_ALL: AtomicBool = AtomicBool::new(false);

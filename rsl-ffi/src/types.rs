@@ -60,6 +60,14 @@ pub const RSL_CFG_CANCEL_DISK_IO: u32 = 0x4;
 pub const RSL_CFG_GLOBAL_ACCEPT_FLAG: u32 = 0x8;
 /// Do not let members of a proposed set bootstrap this replica by message.
 pub const RSL_CFG_NO_REMOTE_BOOTSTRAP: u32 = 0x10;
+/// After a copied checkpoint, or when it gave up being primary, the machine goes on in place instead of ending for a restart
+/// of the process: requests are aborted, notify_status(0) if it was primary, no shut_down, then load_state. Since ABI 1.1.
+pub const RSL_CFG_RELOAD_IN_PLACE: u32 = 0x20;
+/// Every message is answered; accept_message is not called, which saves two changes of threads per vote. Since ABI 1.1.
+pub const RSL_CFG_ACCEPT_ALL_MESSAGES: u32 = 0x40;
+
+/// All of them.
+pub(crate) const RSL_CFG_ALL: u32 = 0x7f;
 
 /// The configuration. Ranges and defaults are those of the legacy RSLConfigParam; `rsl_config_defaults` fills them in.
 #[repr(C)]
@@ -354,7 +362,9 @@ pub struct rsl_exit_policy {
     pub pad0: u32,
     /// Given back with every call.
     pub ctx: *mut c_void,
-    /// Non-zero = do not end the process; the machine stays stopped. `machine` is NULL for RSL_EXIT_REASON_FATAL.
+    /// Non-zero = do not end the process. A machine that was unloaded stays stopped; one that has to be started again goes
+    /// on in place as with RSL_CFG_RELOAD_IN_PLACE, and is asked for before its shut_down. On a thread of the library, or
+    /// the one that unloads. `machine` is NULL for RSL_EXIT_REASON_FATAL and rsl_unload_all.
     pub on_exit: Option<
         unsafe extern "C" fn(ctx: *mut c_void, machine: *mut rsl_machine, reason: i32, exit_code: i32) -> i32,
     >,

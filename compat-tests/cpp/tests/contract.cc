@@ -228,6 +228,84 @@ static void CatchUp(const std::string& directory, char** ports) {
     std::this_thread::sleep_for(std::chrono::seconds(60));
 }
 
+// ---- going on in place ----
+
+class Asked : public Service {
+public:
+    Asked() : accepts(0) {}
+    std::atomic<int> accepts;
+
+protected:
+    bool AcceptMessageFromReplica(RSLNode*, void*, unsigned int) {
+        accepts++;
+        return true;
+    }
+};
+
+static std::atomic<int> exits(0);
+
+static int32_t Keep(void*, rsl_machine* machine, int32_t reason, int32_t code) {
+    CHECK(machine != NULL && reason == RSL_EXIT_REASON_SHUTDOWN && code == 0);
+    exits++;
+    return 1;
+}
+
+// A primary that relinquishes is loaded again in place: by the switch, or because the exit policy wants the process to live.
+static void Reload(const std::string& directory, char** ports, bool policy) {
+    if (policy) {
+        rsl_exit_policy keep;
+        memset(&keep, 0, sizeof keep);
+        keep.struct_size = sizeof keep;
+        keep.on_exit = Keep;
+        CHECK(rsl_set_exit_policy(&keep) == RSL_OK);
+    }
+    RSLNodeCollection nodes;
+    for (int i = 0; i < 3; i++) {
+        nodes.Append(TestNode(std::to_string(i + 1).c_str(), atoi(ports[i])));
+    }
+    Asked services[3];
+    for (size_t i = 0; i < 3; i++) {
+        Extensions::Options options;
+        options.m_reloadInPlace = !policy;
+        // With the other switch nobody is asked about messages.
+        options.m_acceptAllMessages = policy;
+        services[i].SetOptions(options);
+        RSLConfigParam config = TestConfig(directory + "/" + nodes[i].m_memberIdString);
+        CHECK(services[i].Initialize(&config, nodes, nodes[i], RSLProtocolVersion_6, false, SpawnThread));
+    }
+    size_t first = 0;
+    CHECK(Eventually([&] {
+        for (first = 0; first < 3 && !services[first].recovered; first++) {
+        }
+        return first < 3;
+    }));
+    Asked& old = services[first];
+    CHECK(old.ReplicateRequest(request, 1, NULL) == RSLSuccess);
+    CHECK(Eventually([&] { return old.executed == 1; }));
+    old.TakeLog();
+    old.RelinquishPrimary();
+    CHECK(Eventually([&] { return old.loads == 2; }));
+    const std::vector<std::string> log = old.TakeLog();
+    CHECK(log.size() == 2 && log[0] == "NotifyStatus(false)" && log[1] == "LoadState");
+    CHECK(exits == (policy ? 1 : 0) && old.shutDowns == 0);
+    // The same object follows the next primary.
+    const unsigned long long executed = old.executed;
+    CHECK(Eventually([&] {
+        for (size_t i = 0; i < 3; i++) {
+            services[i].ReplicateRequest(request, 1, NULL);
+        }
+        return old.executed > executed + 1 && old.IsInStableState();
+    }));
+    for (size_t i = 0; i < 3; i++) {
+        CHECK((services[i].accepts > 0) == !policy || (!policy && i == first));
+    }
+    RSLStateMachine::Unload();
+    for (size_t i = 0; i < 3; i++) {
+        CHECK(services[i].shutDowns == 1);
+    }
+    CHECK(exits == (policy ? 1 : 0));
+}
+
 int main(int argc, char** argv) {
     CHECK(argc >= 4);
     const std::string rule = argv[1], directory = argv[2];
@@ -236,6 +314,8 @@ int main(int argc, char** argv) {
         Listen(directory, argv + 3);
     } else if (rule == "disks") {
         Disks(directory, atoi(argv[3]));
+    } else if ((rule == "reload" || rule == "keep") && argc == 6) {
+        Reload(directory, argv + 3, rule == "keep");
     } else if (rule == "catch up" && argc == 6) {
         CatchUp(directory, argv + 3);
         return 98;

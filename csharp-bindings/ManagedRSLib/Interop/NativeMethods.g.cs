@@ -15,12 +15,14 @@ namespace ManagedRSLib.Interop
         internal const int RSL_CFG_CANCEL_DISK_IO = 4;
         internal const int RSL_CFG_GLOBAL_ACCEPT_FLAG = 8;
         internal const int RSL_CFG_NO_REMOTE_BOOTSTRAP = 16;
+        internal const int RSL_CFG_RELOAD_IN_PLACE = 32;
+        internal const int RSL_CFG_ACCEPT_ALL_MESSAGES = 64;
         internal const int RSL_INIT_DEBUG_LOG = 1;
         internal const int RSL_EXIT_REASON_SHUTDOWN = 1;
         internal const int RSL_EXIT_REASON_FATAL = 2;
         internal const int RSL_CB_DEFAULT_RESOLVE = 1;
         internal const int RSL_ABI_MAJOR = 1;
-        internal const int RSL_ABI_MINOR = 0;
+        internal const int RSL_ABI_MINOR = 1;
         internal const int RSL_REQ_EXCLUSIVE = 1;
         internal const int RSL_REQ_LAST = 2;
         internal const int RSL_OK = 0;

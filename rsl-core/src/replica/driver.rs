@@ -18,8 +18,8 @@ use super::shared::Shared;
 use super::transfers::Transfers;
 use super::{PeerHealth, Refused};
 use crate::engine::{
-    AppendSeq, Apply, BootstrapResult, BootstrapToken, Command, ConnectionId, Consensus, Destination, Effect,
-    FetchOutcome, Input, Outbox, Question, Report, SaveOutcome, SaveRequest, Status, StopReason,
+    Answer, AppendSeq, Apply, BootstrapResult, BootstrapToken, Command, ConnectionId, Consensus, Destination,
+    Effect, FetchOutcome, Input, Outbox, Question, Report, SaveOutcome, SaveRequest, Status, StopReason,
 };
 use crate::format::Record;
 use crate::net::{NetEvent, PacketService};
@@ -58,6 +58,8 @@ pub(super) struct Driver<C> {
     pub(super) bootstraps: BTreeMap<u64, Sender<Result<(), Refused>>>,
     pub(super) next_bootstrap: u64,
     pub(super) paused: bool,
+    /// The application is not asked about messages.
+    pub(super) accept_all_messages: bool,
 }
 
 /// What a turn's effects have left to do after the messages.
@@ -275,6 +277,10 @@ impl<C: Consensus> Driver<C> {
                         BootstrapResult::Failed => Err(Refused::BootstrapFailed),
                     });
                 }
+            }
+            Effect::Ask { question, ask: Question::AcceptMessage { .. } } if self.accept_all_messages => {
+                // An input of the next turn, which follows at once.
+                self.inputs.push(Input::Answered { question, answer: Answer::Accept(true) });
             }
             Effect::Ask { question, ask } => {
                 let from = match &ask {

@@ -162,9 +162,7 @@ fn finish(
     for cookie in shared.reads.drain() {
         machine.abort_request(Refused::ShuttingDown, cookie);
     }
-    if let Some(reload) = reload.filter(|reload| reload.wants(&reason))
-        && !shared.is_unload_wanted()
-    {
+    if let Some(reload) = reload.filter(|reload| !shared.is_unload_wanted() && reload.wants(&reason)) {
         // No ShutDown: that is the last callback of a process's replica (decision 13).
         if shared.admission.is_open() {
             shared.admission.ended();

@@ -20,6 +20,7 @@ pub struct Setup {
     pub(super) independent_heartbeat: bool,
     pub(super) listen_on_all: bool,
     pub(super) reload_in_place: bool,
+    pub(super) accept_all_messages: bool,
     pub(super) queue_limit: ByteSize,
     pub(super) spawner: Arc<dyn ThreadSpawner>,
 }
@@ -37,6 +38,7 @@ impl Setup {
             independent_heartbeat: false,
             listen_on_all: false,
             reload_in_place: false,
+            accept_all_messages: false,
             queue_limit: ByteSize::mib(512),
             spawner: Arc::new(NativeThreads),
         }
@@ -77,6 +79,14 @@ impl Setup {
     #[must_use]
     pub fn reload_in_place(mut self, yes: bool) -> Setup {
         self.reload_in_place = yes;
+        self
+    }
+
+    /// The application has nothing to say about messages: `accept_message_from_replica` is not called, the answer is yes.
+    /// Saves two changes of threads per vote (decision 14). Default false.
+    #[must_use]
+    pub fn accept_all_messages(mut self, yes: bool) -> Setup {
+        self.accept_all_messages = yes;
         self
     }
 

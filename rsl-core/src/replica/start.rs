@@ -76,7 +76,7 @@ impl Reload {
     /// Whether a replica that ended for this reason goes on in place.
     pub(super) fn wants(&self, reason: &StopReason) -> bool {
         let restart = matches!(reason, StopReason::CheckpointCopied | StopReason::Relinquished);
-        self.setup.reload_in_place && restart
+        restart && (self.setup.reload_in_place || self.machine.reload_in_place())
     }
 
     /// Begins another life; everything of the last one has ended. `load_state` runs on this thread.
@@ -283,6 +283,7 @@ fn spawn<C: Consensus + 'static>(
         bootstraps: Default::default(),
         next_bootstrap: 0,
         paused: false,
+        accept_all_messages: setup.accept_all_messages,
     };
     let crews = Crews {
         execution: execution.clone(),

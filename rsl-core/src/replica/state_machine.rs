@@ -179,6 +179,13 @@ pub trait StateMachine: Send + Sync + 'static {
         default_resolve(node)
     }
 
+    /// The replica has to be loaded anew, because it copied a checkpoint or gave up being primary: go on in place? The
+    /// default is no: it ends, so that the process can be started again (decision 3). Asked on the callback thread, when
+    /// everything else has been said, unless `Setup::reload_in_place` has answered.
+    fn reload_in_place(&self) -> bool {
+        false
+    }
+
     /// The last callback: the replica has ended, or is about to [API-106].
     fn shut_down(&self, why: Refused) {
         let _ = why;
