@@ -1,6 +1,10 @@
 /* The ways a process ends: each run of this program ends in the one that its first argument names. */
 #include "check.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 static app self;
 static int keep;
 
@@ -91,6 +95,21 @@ int main(int count, char **words)
     }
     if (strcmp(way, "unload-all") == 0) {
         rsl_unload_all();
+        return 98;
+    }
+    if (strcmp(way, "busy") == 0) {
+        /* Has every kind of thread at work that a sole member has. */
+        SAME(rsl_machine_copy_state(self.machine, NULL), RSL_OK);
+        atomic_store(&self.want_save, 1);
+        SAME(rsl_machine_replicate(self.machine, "x", 1, NULL, 0), RSL_OK);
+        struct sockaddr_in address;
+        memset(&address, 0, sizeof address);
+        address.sin_family = AF_INET;
+        address.sin_port = htons((uint16_t)(port + 1));
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        int link = socket(AF_INET, SOCK_STREAM, 0);
+        CHECK(connect(link, (struct sockaddr *)&address, sizeof address) == 0);
+        sleep_ms(30000);
         return 98;
     }
     self.inside = strcmp(way, "destroy-inside") == 0 ? destroy_inside : unload_inside;

@@ -18,6 +18,12 @@ const HEADER: &str = "\
  *
  * Generated from rsl-ffi by `cargo xtask header`. Do not edit. */";
 
+/// Structs and cookies count on it [CABI-4].
+const SIXTY_FOUR_BITS: &str = "
+#if UINTPTR_MAX != 0xffffffffffffffff
+#error \"librsl is for 64-bit targets\"
+#endif";
+
 /// Where the header is kept.
 #[must_use]
 pub fn path() -> PathBuf {
@@ -40,6 +46,7 @@ pub fn generate() -> Result<String> {
         usize_is_size_t: true,
         no_includes: true,
         sys_includes: vec!["stddef.h".to_owned(), "stdint.h".to_owned()],
+        after_includes: Some(SIXTY_FOUR_BITS.to_owned()),
         line_length: 110,
         ..Config::default()
     };

@@ -148,9 +148,17 @@ fn the_static_library_works_too() {
 
 /// Runs `ends.c` in one of its ways; gives the exit code and what it printed.
 fn end(way: &str) -> (Option<i32>, String) {
+    end_with(way, "")
+}
+
+/// The same, with a thread that panics.
+fn end_with(way: &str, panic_thread: &str) -> (Option<i32>, String) {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let (done, text) = output(&program("ends"), &[way, data.to_str().unwrap(), &free_port().to_string()]);
+    let mut command = Command::new(program("ends"));
+    command.args([way, data.to_str().unwrap(), &free_port().to_string()]);
+    let done = command.env("RSL_PANIC_THREAD", panic_thread).output().unwrap();
+    let text = format!("{done:?}");
     let stdout = String::from_utf8_lossy(&done.stdout).into_owned();
     assert_ne!(done.status.code(), Some(99), "{text}");
     (done.status.code(), stdout)
@@ -213,5 +221,166 @@ fn machines_come_and_go() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let (done, text) = output(&program("loop"), &[data.to_str().unwrap(), &free_port().to_string()]);
+    assert!(done.status.success() && done.stdout == b"done\n", "{text}");
+}
+
+/// [CABI-24] [CABI-45] A panic in any thread of the library takes the fatal path: log entry, notification, line, exit policy,
+/// exit code 1. (The thread of a transfer: `cpp_api`.)
+#[test]
+fn a_panic_in_any_thread_is_fatal() {
+    for thread in [
+        "rsl loop",
+        "rsl callbacks",
+        "rsl execute",
+        "rsl reader",
+        "rsl resolver",
+        "rsl copy",
+        "clean-up",
+        "rsl-learn-accept",
+        "rsl-learn",
+    ] {
+        let (code, text) = end_with("busy", thread);
+        let what = format!("thread {thread} panicked: asked for by RSL_PANIC_THREAD");
+        let told = format!(
+            "log level=5 title={what}\nnotify level=5 id=1 title={what} message=NULL\n\
+             Assert -- librsl, 0: {what}\non_exit machine=0 reason=2 code=1\n"
+        );
+        assert!(code == Some(1) && text.ends_with(&told), "{thread}: {code:?} {text}");
+    }
+}
+
+/// [CABI-24] Every exported function is one that cannot panic, or runs its body behind the guard that catches.
+#[test]
+fn every_exported_function_is_guarded() {
+    // Numbers in, numbers out.
+    let plain = [
+        "rsl_abi_version",
+        "rsl_struct_size",
+        "rsl_set_minidump_enabled",
+        "rsl_enable_listen_on_all_ips",
+        "rsl_tick_count_us",
+        "rsl_tls_is_enabled",
+        // Copies text that is there; its buffer is guarded.
+        "rsl_last_error",
+    ];
+    let mut exported = 0;
+    for entry in std::fs::read_dir(root().join("rsl-ffi/src")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for function in text.split("#[unsafe(no_mangle)]").skip(1) {
+            let end = function.find("\n}\n").unwrap();
+            let function = &function[..end];
+            let name = function.split("fn ").nth(1).unwrap().split('(').next().unwrap();
+            let guarded = function.contains("guard!(") || function.contains("stream!(");
+            assert!(guarded || plain.contains(&name), "{}: {name} is not guarded", path.display());
+            exported += 1;
+        }
+    }
+    assert!(exported > 60, "{exported} functions found");
+}
+
+/// Runs `loops.c`.
+fn lives(rounds: u32) {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let words = [data.to_str().unwrap(), &free_port().to_string(), &rounds.to_string()];
+    let (done, text) = output(&program("loops"), &words);
+    assert!(done.status.success() && done.stdout == b"done\n", "{text}");
+}
+
+/// [CABI-14] [CABI-23] [CABI-27] Machines come and go: threads, files and memory of the process stay as they were. The library
+/// changes no signal handler; a child that executes another program inherits nothing of it.
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_stays_behind_a_machine() {
+    lives(150);
+}
+
+/// [CABI-44] A thousand times.
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "long: nightly"]
+fn a_thousand_lives_leave_nothing_behind() {
+    lives(1000);
+}
+
+/// [CABI-27] What would install a handler at exit is not even imported.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_handlers_are_installed() {
+    let library = debug_library().unwrap().join("librsl.so");
+    let listed =
+        Command::new("nm").args(["--dynamic", "--undefined-only", "--format=posix"]).arg(library).output();
+    let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
+    let names: Vec<&str> = listed.lines().filter_map(|line| line.split([' ', '@']).next()).collect();
+    assert!(names.contains(&"malloc"), "{listed}");
+    for name in ["atexit", "on_exit", "__cxa_atexit", "signal"] {
+        assert!(!names.contains(&name), "{name} is imported");
+    }
+}
+
+/// [CABI-4] One calling convention, that of the platform; 64-bit targets only.
+#[test]
+fn the_header_is_for_64_bit_targets() {
+    let header = compat_tests::c_header::path();
+    let text = std::fs::read_to_string(&header).unwrap();
+    for word in ["__stdcall", "__cdecl", "__fastcall", "__attribute__", "__declspec"] {
+        assert!(!text.contains(word), "{word}");
+    }
+    let compile = |more: &[&str]| {
+        let mut command = Build::new(Language::C).command();
+        run(command.args(["-fsyntax-only", "-ffreestanding", "-x", "c"]).args(more).arg(&header))
+    };
+    compile(&[]).unwrap();
+    if cfg!(target_arch = "x86_64") {
+        let refused = format!("{:#}", compile(&["-m32"]).unwrap_err());
+        assert!(refused.contains("64-bit targets"), "{refused}");
+    }
+}
+
+/// The declarations of a header without comments, each on one line.
+fn declarations(text: &str) -> Vec<String> {
+    let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let mut found = Vec::new();
+    let (mut depth, mut current) = (0_i32, String::new());
+    for line in code {
+        if line.starts_with('#') {
+            found.push(line.split_whitespace().collect::<Vec<_>>().join(" "));
+            continue;
+        }
+        for character in line.chars().chain([' ']) {
+            depth += i32::from(character == '{') - i32::from(character == '}');
+            current.push(character);
+            if character == ';' && depth == 0 {
+                found.push(std::mem::take(&mut current).split_whitespace().collect::<Vec<_>>().join(" "));
+            }
+        }
+    }
+    found
+}
+
+/// [CABI-8] Whatever version 1.0 declared is still there: functions and constants as they were, structs with more fields at
+/// their end at most. A program compiled for 1.0 runs on this library.
+#[test]
+fn the_interface_only_grows() {
+    let old = root().join("compat-tests/c/abi-1.0.h");
+    let new = declarations(&std::fs::read_to_string(compat_tests::c_header::path()).unwrap());
+    let minor = |line: &str| line.starts_with("#define RSL_ABI_MINOR");
+    for declaration in declarations(&std::fs::read_to_string(&old).unwrap()) {
+        let same = new.contains(&declaration) || minor(&declaration);
+        let longer =
+            declaration.strip_suffix("}").or_else(|| declaration.rsplit_once("} ").map(|(body, _)| body));
+        let grown = longer.is_some_and(|fields| {
+            fields.contains("uint32_t struct_size;") && new.iter().any(|line| line.starts_with(fields))
+        });
+        assert!(same || grown, "gone or changed: {declaration}");
+    }
+    let (dir, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let program = bin.path().join("single-1.0");
+    let build = Build::new(Language::C).arg("-include").arg(&old);
+    build.program(&[source("single.c"), source("check.c")], debug_library().unwrap(), &program).unwrap();
+    let (data, copy) = (dir.path().join("data"), dir.path().join("copy.codex"));
+    let words = [data.to_str().unwrap(), copy.to_str().unwrap(), &free_port().to_string()];
+    let (done, text) = output(&program, &words);
     assert!(done.status.success() && done.stdout == b"done\n", "{text}");
 }

@@ -72,6 +72,7 @@ fn headers_and_programs_compile_everywhere() {
         "ends.cc",
         "rings.cc",
         "contract.cc",
+        "cookies.cc",
         "replay.cc",
     ]
     .map(source);
@@ -178,11 +179,18 @@ fn ten_rings_in_one_process() {
 
 /// Runs `contract.cc` for one rule; gives the exit code and its standard output.
 fn rule(name: &str, ports: usize) -> (Option<i32>, String) {
+    rule_with(name, ports, "")
+}
+
+/// The same, with a thread that panics.
+fn rule_with(name: &str, ports: usize, panic_thread: &str) -> (Option<i32>, String) {
     let dir = tempfile::tempdir().unwrap();
     let ports: Vec<String> = (0..ports).map(|_| free_port()).collect();
     let mut words = vec![name, dir.path().to_str().unwrap()];
     words.extend(ports.iter().map(String::as_str));
-    let (done, text) = output(&program("contract", &["contract.cc"]), &words);
+    let mut command = Command::new(program("contract", &["contract.cc"]));
+    let done = command.args(words).env("RSL_PANIC_THREAD", panic_thread).output().unwrap();
+    let text = format!("{done:?}");
     assert_ne!(done.status.code(), Some(99), "{text}");
     (done.status.code(), String::from_utf8_lossy(&done.stdout).into_owned())
 }
@@ -207,6 +215,29 @@ fn a_failed_checkpoint_is_reported_and_survived() {
 fn catching_up_by_a_checkpoint_ends_the_process() {
     let told = "StateCopied seq .codex NULL\nShutDown 3\n".to_owned();
     assert_eq!(rule("catch up", 3), (Some(0), told));
+}
+
+/// [CABI-45] The thread that copies a checkpoint panics.
+#[test]
+fn a_panic_in_a_transfer_is_fatal() {
+    let (code, text) = rule_with("catch up", 3, "transfer");
+    assert!(
+        code == Some(1) && text.contains("Assert -- librsl, 0: thread transfer panicked"),
+        "{code:?} {text}"
+    );
+}
+
+/// [CABI-43] Cookies under random requests, moving leadership and unloads: each that was taken comes back once, none after
+/// ShutDown.
+#[test]
+fn every_cookie_comes_back_once() {
+    let program = program("cookies", &["cookies.cc"]);
+    for seed in ["1", "2", "3"] {
+        let dir = tempfile::tempdir().unwrap();
+        let ports: Vec<String> = (0..3).map(|_| free_port()).collect();
+        let words = [dir.path().to_str().unwrap(), &ports[0], &ports[1], &ports[2], seed];
+        succeeds(&program, &words);
+    }
 }
 
 /// [CABI-26] [HARD-380] [PROTO-169] (decisions 3, 13, 14) With the switch, or where the exit policy wants the process to live, a

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod check_upgrade;
+pub mod convert;
 pub mod exec_log;
 pub mod host;
 pub mod inspect;

@@ -13,7 +13,7 @@ mod upgrade;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use migration::{check_upgrade, inspect, replica, verify};
+use migration::{check_upgrade, convert, inspect, replica, verify};
 
 /// The operators' toolbox of the Replicated State Library.
 #[derive(Debug, Parser)]
@@ -41,6 +41,7 @@ enum Command {
     LegacyModel(Box<replica::Args>),
     Upgrade(upgrade::Args),
     CheckUpgrade(check_upgrade::Args),
+    Convert(convert::Args),
     #[command(hide = true)]
     RawAppend(bench::RawArgs),
 }
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         Command::LegacyModel(args) => args.run_legacy_model(),
         Command::Upgrade(args) => args.run(),
         Command::CheckUpgrade(args) => args.run(),
+        Command::Convert(args) => args.run(),
         Command::RawAppend(args) => args.run(),
     }
 }

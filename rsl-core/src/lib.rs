@@ -27,3 +27,5 @@ pub mod sim;
 pub mod storage;
 pub mod types;
 pub mod wire;
+
+pub use wire::checksum;

@@ -12,7 +12,7 @@
 //! | `machine.rs`, `lifecycle.rs` | a machine: its handle; start, unload, end |
 //! | `calls.rs`, `queries.rs` | requests and what a running machine is told; what it is asked |
 //! | `members.rs` | member sets handed out |
-//! | `streams.rs`, `rewrite.rs` | checkpoint streams; writing a checkpoint like another one |
+//! | `streams.rs` | checkpoint streams |
 //! | `checkpoint_tools.rs` | offline tools for checkpoint files |
 //! | `process.rs`, `log.rs`, `log_files.rs` | process-wide settings; log entries |
 //!
@@ -25,6 +25,8 @@
 
 // The names of the C header are the names of the types.
 #![expect(non_camel_case_types, reason = "the names of the C header are the names of the types")]
+
+const _: () = assert!(size_of::<usize>() == 8, "64-bit targets only");
 
 #[macro_use]
 mod guard;
@@ -42,7 +44,6 @@ mod machine;
 mod members;
 mod process;
 mod queries;
-mod rewrite;
 mod sized;
 mod streams;
 mod types;

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rsl_core::engine::StopReason;
-use rsl_core::replica::{ByteSize, ReplayError, Replica, Setup, StartError, StateMachine};
+use rsl_core::replica::{ByteSize, ReplayError, Replica, Setup, StartError, StateMachine, StopReason};
 use rsl_core::types::Decree;
 
 use crate::callbacks::{AppThreads, check, rsl_callbacks};

@@ -168,7 +168,7 @@ pub extern "C" fn rsl_tick_count_us() -> u64 {
 /// `data` is valid for `len` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsl_checksum(data: *const c_void, len: usize) -> u64 {
-    guard!(0, [data = bytes(data, len)] { Ok(rsl_core::wire::checksum(data)) })
+    guard!(0, [data = bytes(data, len)] { Ok(rsl_core::checksum(data)) })
 }
 
 /// The text for the last negative result on this thread: copied, cut to fit, NUL-terminated. Returns its full length

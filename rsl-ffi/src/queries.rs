@@ -2,8 +2,7 @@
 
 use std::ffi::c_char;
 
-use rsl_core::engine::{Role, Status};
-use rsl_core::replica::Replica;
+use rsl_core::replica::{Replica, Role, Status};
 use rsl_core::types::MemberId;
 
 use crate::codes::{RSL_E_ARGUMENT, RSL_E_BUFFER_TOO_SMALL, RSL_E_NOT_FOUND, RSL_E_STATE, rsl_status};

@@ -3,9 +3,10 @@
 use std::ffi::{CString, c_char, c_void};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use rsl_core::replica::StateReader;
-use rsl_core::storage::{CheckpointReader, OsDisk};
+use rsl_core::storage::{CheckpointReader, CheckpointRewrite, OsDisk};
 
 use crate::codes::{
     RSL_E_STATE, RSL_WIN32_ACCESS_DENIED, RSL_WIN32_CRC, RSL_WIN32_HANDLE_EOF, RSL_WIN32_INVALID_HANDLE,
@@ -13,7 +14,6 @@ use crate::codes::{
 };
 use crate::fatal::c_text;
 use crate::guard::{Fail, born, dead};
-use crate::rewrite::Rewrite;
 
 /// A checkpoint to be read. Used by one thread at a time.
 pub struct rsl_reader {
@@ -303,11 +303,17 @@ pub unsafe extern "C" fn rsl_reader_path(reader: *const rsl_reader) -> *const c_
     guard!(std::ptr::null(), [reader = handle(reader.cast::<Reader<'_>>())] { Ok(reader.path.as_ptr()) })
 }
 
+/// Whether two paths mean one file.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let same = || Some(one.canonicalize().ok()? == other.canonicalize().ok()?);
+    one == other || same().unwrap_or(false)
+}
+
 enum Sink<'a> {
     /// In `try_save_state`: the library's.
     State(&'a mut dyn Write),
     /// A file made like another one.
-    File(Box<Rewrite>),
+    File(Box<CheckpointRewrite>),
 }
 
 /// What is behind `rsl_writer`.
@@ -359,7 +365,7 @@ pub unsafe extern "C" fn rsl_writer_create_like(
     stream!([like = handle(like.cast::<Reader<'_>>()), path = text(path), out = out(out)] {
         match &like.source {
             Source::State(_) => RSL_WIN32_ACCESS_DENIED,
-            Source::File(file) => match Rewrite::create(file.header().clone(), Path::new(path)) {
+            Source::File(file) => match CheckpointRewrite::like(Arc::new(OsDisk), file, Path::new(path)) {
                 Ok(rewrite) => {
                     let sink = Sink::File(Box::new(rewrite));
                     let writer = Writer { sink, closed: false, failed: None };
@@ -413,7 +419,7 @@ pub unsafe extern "C" fn rsl_writer_finish(writer: *mut rsl_writer, path: *const
         let failed = writer.failed;
         match &mut writer.sink {
             Sink::State(_) => RSL_WIN32_INVALID_HANDLE,
-            Sink::File(file) if !file.is_at(Path::new(path)) => RSL_WIN32_INVALID_PARAMETER,
+            Sink::File(file) if !is_same_file(file.path(), Path::new(path)) => RSL_WIN32_INVALID_PARAMETER,
             Sink::File(_) if failed.is_some() => failed.unwrap_or(RSL_WIN32_INVALID_HANDLE),
             Sink::File(file) => {
                 writer.closed = true;

@@ -16,6 +16,7 @@
 //! The packet service belongs to one thread, has no clock of its own and never blocks but in
 //! [`PacketService::wait`].
 
+mod caught;
 mod connection;
 mod deliver;
 mod inbound;
@@ -28,6 +29,7 @@ mod settings;
 mod socket;
 mod stats;
 
+pub(crate) use caught::caught;
 pub use deliver::NetEvent;
 pub use peer::PeerHealth;
 pub use service::{PacketService, Waker};

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::executor::{ExecutionDisk, Saved};
 use super::mailbox::Note;
 use super::shared::Shared;
-use crate::engine::{CheckpointInfo, ConnectionId, Direction, Origin, SaveRequest};
+use crate::engine::{CheckpointInfo, ConnectionId, Direction, Origin, SaveRequest, StopReason};
 use crate::format::FileName;
 use crate::net::learn::{LearnSource, Segment};
 use crate::storage::{
@@ -235,6 +235,10 @@ impl LearnSource for LearnFiles {
                 Some(Segment { file, offset: segment.offset, length: segment.length })
             })
             .collect()
+    }
+
+    fn panicked(&self, text: String) {
+        self.shared.stop(StopReason::Panicked(text));
     }
 
     fn checkpoint(&self, decree: Decree) -> Option<Segment> {

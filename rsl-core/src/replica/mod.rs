@@ -60,6 +60,7 @@ mod tests;
 mod threads;
 mod transfers;
 
+pub use crate::engine::{LogFileInfo, Role, Status, StopReason};
 pub use admission::Grouping;
 pub use config::{ByteSize, Config, ConfigBuilder, ConfigError};
 pub use handle::Replica;

@@ -1,12 +1,12 @@
 //! Threads: who creates them, and knowing when they have ended.
 
-use std::any::Any;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
+
+use crate::net::caught;
 
 /// Priority of a thread, with the numbers of legacy `ThreadPriority` [API-51].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +76,8 @@ impl Crew {
             Box::new(move || {
                 // Dropped last, also when the thread is never run.
                 let _membership = membership;
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(body)) {
-                    panicked(format!("thread {name_in_report} panicked: {}", text_of(&*payload)));
+                if let Err(text) = caught(&name_in_report, body) {
+                    panicked(text);
                 }
             }),
         )
@@ -90,15 +90,6 @@ impl Crew {
             self.0.ended.wait(&mut running);
         }
     }
-}
-
-/// The text of a panic.
-fn text_of(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(no text)")
 }
 
 #[cfg(test)]

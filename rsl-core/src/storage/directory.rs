@@ -241,6 +241,12 @@ impl Listing {
         Ok(listing)
     }
 
+    /// The name of the checkpoint of a decree.
+    #[must_use]
+    pub fn checkpoint_name(decree: Decree) -> String {
+        FileName::Checkpoint(decree).to_string()
+    }
+
     /// The directory entry of a log or checkpoint.
     fn entry(&self, name: FileName) -> Option<&DirEntry> {
         let name = name.to_string();

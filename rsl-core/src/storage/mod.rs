@@ -14,12 +14,14 @@
 //! | `outcome.rs` | what a restart reports, and why it fails |
 //! | `rerun.rs` | replay mode: the history executed up to a decree, reading only |
 //! | `plan.rs` | what a restart would do, without doing it |
+//! | `rewrite.rs`, `log_update.rs` | files changed while no replica uses them |
 
 mod checkpoint_reader;
 mod checkpoint_writer;
 mod directory;
 mod disk;
 mod log_index;
+mod log_update;
 mod log_writer;
 #[cfg(any(test, feature = "sim"))]
 mod mem;
@@ -31,6 +33,7 @@ mod replay;
 mod rerun;
 mod restore;
 mod retention;
+mod rewrite;
 #[cfg(feature = "runtime")]
 mod sys;
 
@@ -39,6 +42,7 @@ pub use checkpoint_writer::{CheckpointWriter, CopyRequest, NewCheckpoint, Publis
 pub use directory::{Directory, DirectoryError, Listing, data_directory, read_defunct, read_promise};
 pub use disk::{DirEntry, DirLock, Disk, DiskFile, LockError, OpenMode, read_file};
 pub use log_index::{IndexedLog, LogIndex, ReadBackError, Segment};
+pub use log_update::{LogUpdateError, cut_log, log_end, update_log};
 pub use log_writer::{LogWriteError, LogWriter};
 #[cfg(any(test, feature = "sim"))]
 pub use mem::MemDisk;
@@ -49,6 +53,7 @@ pub use plan::{Plan, PlannedStart, plan};
 pub use rerun::{Replayed, RerunSaveError, rerun, save_rerun};
 pub use restore::{Restore, RestoreSettings, RestoreTarget, Restored, SaveAnswer, restore};
 pub use retention::{DeleteError, Retention, superfluous};
+pub use rewrite::{CheckpointRewrite, RewriteError, change_checkpoint, changed_header, make_checkpoint};
 
 #[cfg(test)]
 mod tests;

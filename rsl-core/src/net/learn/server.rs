@@ -16,6 +16,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::client::at_least_a_moment;
 use super::pace::Pace;
+use crate::net::caught;
 use crate::net::connection::ipv4;
 use crate::net::socket::{self, BindRetry, Service};
 use crate::types::Decree;
@@ -91,6 +92,11 @@ pub trait LearnSource: Send + Sync + 'static {
 
     /// The checkpoint file of `decree`, if that is the current checkpoint [WIRE-37].
     fn checkpoint(&self, decree: Decree) -> Option<Segment>;
+
+    /// A thread of the server has panicked.
+    fn panicked(&self, text: String) {
+        tracing::error!("{text}");
+    }
 }
 
 /// The running server. Dropping it closes the port and every connection.
@@ -132,8 +138,8 @@ impl LearnServer {
             idle: Condvar::new(),
         });
         let acceptor = Acceptor { settings, source, shared: Arc::clone(&shared), poll, listener, next: 0 };
-        let acceptor =
-            std::thread::Builder::new().name("rsl-learn-accept".to_owned()).spawn(move || acceptor.run())?;
+        let source = Arc::clone(&acceptor.source);
+        let acceptor = spawn("rsl-learn-accept", source, move || acceptor.run())?;
         Ok(LearnServer { address, shared, acceptor: Some(acceptor) })
     }
 
@@ -270,15 +276,29 @@ fn serve(
     let handle = stream.try_clone()?;
     let slot = Slot { shared: Arc::clone(shared), number };
     shared.connections.lock().insert(number, handle);
-    let (settings, source) = (settings.clone(), Arc::clone(source));
+    let (settings, source, for_panic) = (settings.clone(), Arc::clone(source), Arc::clone(source));
     let work = move || {
         if let Err(error) = answer(stream, remote, &settings, &*source) {
             tracing::debug!(%remote, %error, "learn request failed");
         }
         drop(slot);
     };
-    std::thread::Builder::new().name("rsl-learn".to_owned()).spawn(work).map(drop)
+    spawn("rsl-learn", for_panic, work).map(drop)
 }
+
+fn spawn(
+    name: &'static str,
+    source: Arc<dyn LearnSource>,
+    body: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let body = move || {
+        if let Err(text) = caught(name, body) {
+            source.panicked(text);
+        }
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(body)
+}
+
 /// Serves one connection.
 fn answer(
     mut stream: TcpStream,

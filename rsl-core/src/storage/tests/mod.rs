@@ -14,6 +14,7 @@ use crate::wire::{Header, Prepare, PrimaryCookie, Vote, VoteContent};
 
 mod checkpoints;
 mod log;
+mod offline;
 #[cfg(feature = "runtime")]
 mod os;
 mod promises;
