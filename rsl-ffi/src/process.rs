@@ -101,7 +101,9 @@ pub unsafe extern "C" fn rsl_config_defaults(config: *mut rsl_config) -> rsl_sta
 }
 
 /// Installs logging and notifications. May be repeated: the new settings replace the old ones. Machines work without it;
-/// log entries go to standard error then.
+/// log entries go to standard error then. Its texts are copied; its functions stay in use.
+///
+/// RSL_E_IO when the log files cannot be opened: nothing is logged then, notifications are given.
 ///
 /// # Safety
 /// `params` as the rules of this library say; its functions are callable from any thread until the process ends or they
