@@ -3,7 +3,11 @@
  * Rules for every function, unless its comment says otherwise:
  * - A NULL or malformed argument gives a negative code and changes nothing; out-parameters are written on success only.
  * - Input is borrowed for the call and copied. What a callback gets is valid until it returns.
- * - Any thread may call it, callbacks included.
+ * - Any thread may call it, callbacks included; it waits neither for a callback nor for another replica. Who creates,
+ *   initializes, replays and destroys one machine does that in turn. None may be called in the child of a fork, or while the library is unloaded.
+ * - A status is RSL_OK (0), a legacy code above 0, or a negative code with a text (rsl_last_error). On a machine that is
+ *   not initialised, functions with a status give RSL_E_STATE, others 0; structs of a wrong size give RSL_E_ABI.
+ * - What is handed out has one function that releases it; nothing is freed across the boundary otherwise.
  * - Strings are UTF-8 and end with a NUL.
  *
  * Generated from rsl-ffi by `cargo xtask header`. Do not edit. */
@@ -13,6 +17,10 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#if UINTPTR_MAX != 0xffffffffffffffff
+#error "librsl is for 64-bit targets"
+#endif
 
 // Bytes of a member id, with its NUL.
 #define RSL_MEMBER_ID_SIZE 64
@@ -573,7 +581,9 @@ uint64_t rsl_struct_size(int32_t which);
 rsl_status rsl_config_defaults(struct rsl_config *config);
 
 // Installs logging and notifications. May be repeated: the new settings replace the old ones. Machines work without it;
-// log entries go to standard error then.
+// log entries go to standard error then. Its texts are copied; its functions stay in use.
+//
+// RSL_E_IO when the log files cannot be opened: nothing is logged then, notifications are given.
 rsl_status rsl_init(const struct rsl_init_params *params);
 
 // Ends logging: entries go nowhere until the next rsl_init. Call it after every machine has ended. Inside a callback it

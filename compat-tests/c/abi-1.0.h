@@ -1,4 +1,4 @@
-/* The C ABI as it was in version 1.0, without comments: what later versions have to keep. Never changes. */
+// The C ABI as it was in version 1.0, without comments: what later versions have to keep. Never changes.
 #ifndef RSL_C_H
 #define RSL_C_H
 

@@ -98,17 +98,17 @@ int main(int count, char **words)
         return 98;
     }
     if (strcmp(way, "busy") == 0) {
-        /* Has every kind of thread at work that a sole member has. */
-        SAME(rsl_machine_copy_state(self.machine, NULL), RSL_OK);
+        /* Has every kind of thread at work that a sole member has; one of them may have ended it all already. */
+        rsl_machine_copy_state(self.machine, NULL);
         atomic_store(&self.want_save, 1);
-        SAME(rsl_machine_replicate(self.machine, "x", 1, NULL, 0), RSL_OK);
+        rsl_machine_replicate(self.machine, "x", 1, NULL, 0);
         struct sockaddr_in address;
         memset(&address, 0, sizeof address);
         address.sin_family = AF_INET;
         address.sin_port = htons((uint16_t)(port + 1));
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         int link = socket(AF_INET, SOCK_STREAM, 0);
-        CHECK(connect(link, (struct sockaddr *)&address, sizeof address) == 0);
+        connect(link, (struct sockaddr *)&address, sizeof address);
         sleep_ms(30000);
         return 98;
     }

@@ -13,8 +13,8 @@ const HEADER: &str = "\
  * Rules for every function, unless its comment says otherwise:
  * - A NULL or malformed argument gives a negative code and changes nothing; out-parameters are written on success only.
  * - Input is borrowed for the call and copied. What a callback gets is valid until it returns.
- * - Any thread may call it, callbacks included, and it waits for nothing. Who creates, initializes, replays and destroys
- *   one machine does that in turn. None may be called in the child of a fork, or while the library is unloaded.
+ * - Any thread may call it, callbacks included; it waits neither for a callback nor for another replica. Who creates,
+ *   initializes, replays and destroys one machine does that in turn. None may be called in the child of a fork, or while the library is unloaded.
  * - A status is RSL_OK (0), a legacy code above 0, or a negative code with a text (rsl_last_error). On a machine that is
  *   not initialised, functions with a status give RSL_E_STATE, others 0; structs of a wrong size give RSL_E_ABI.
  * - What is handed out has one function that releases it; nothing is freed across the boundary otherwise.

@@ -19,7 +19,7 @@
 //! Rules that hold for every function, unless its comment says otherwise:
 //! - A NULL or malformed argument gives a negative code and changes nothing. Out-parameters are written on success only.
 //! - Input is borrowed for the call and copied. What callbacks get is theirs until they return.
-//! - Every function may be called from any thread and from callbacks, and waits for nothing. Creating, initializing,
+//! - Every function may be called from any thread and from callbacks, and waits for no callback. Creating, initializing,
 //!   replaying and destroying one machine is done in turn. No panic leaves the library: it ends the process as
 //!   `rsl_fatal` does.
 //! - A status is 0, a legacy code above it, or a negative code with a text; RSL_E_STATE on a machine that is not initialised.

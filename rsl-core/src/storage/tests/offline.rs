@@ -69,6 +69,7 @@ fn logged_reconfigurations_get_other_members() {
     // A decree that is none of a reconfiguration changes nothing.
     let map = BTreeMap::from([(Decree(2), new), (Decree(3), (*members(3)).clone())]);
     let disk = fresh();
+    let all = records(&disk, 0);
     assert_eq!(update_log(&arc(&disk), &root(), Decree(0), &map).unwrap(), 1);
     let found = records(&disk, 0);
     assert_eq!(disk.get(&log_name(0)).unwrap().len() % 512, 0);
