@@ -398,7 +398,7 @@ impl Drop for Sample {
     }
 }
 
-/// The samples do what their first lines say: key-value store and counters with a restart, a set that is bootstrapped and
+/// [CABI-46] The samples do what their first lines say: key-value store and counters with a restart, a set that is bootstrapped and
 /// changed.
 #[test]
 fn samples_work() {

@@ -128,7 +128,7 @@ fn wait(what: &str, mut done: impl FnMut() -> Result<bool, Failed>) -> Result<()
     Ok(())
 }
 
-/// Trial: [NET-43] [NET-39] SampleApp and TestLib: three machines per process, in three AppDomains one after the other;
+/// Trial: [NET-43] [NET-39] [CABI-46] SampleApp and TestLib: three machines per process, in three AppDomains one after the other;
 /// every request and read comes back as the program expects it.
 fn sample_app(sources: &Path) -> Result<(), Failed> {
     let printed = Program::compile(sources, "SampleApp", true)?.start("log", &[])?.end()?;

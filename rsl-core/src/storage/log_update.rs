@@ -134,6 +134,8 @@ pub fn update_log(
         // Best effort: the name is not that of a log.
         let _ = disk.remove(&temporary);
     })?;
+    // Open files may not be replaceable on Windows.
+    drop((source, file));
     publish(disk, &temporary, &path)?;
     Ok(changed)
 }

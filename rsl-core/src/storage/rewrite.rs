@@ -210,7 +210,7 @@ pub fn make_checkpoint(
         next_vote: Vote::new(next, &VoteContent::default())?,
     };
     let path = dir.join(FileName::Checkpoint(executed).to_string());
-    replace(disk, &path, header, fill)
+    replace(disk, &path, header, |file| fill(file))
 }
 
 /// The header of a checkpoint with other members, and of another version unless that is `None`; the next vote stays as it
@@ -259,7 +259,8 @@ pub fn change_checkpoint(
     let unreadable = |error| RewriteError::Unreadable { path: path.to_owned(), error };
     let mut reader = CheckpointReader::open(&**disk, path).map_err(unreadable)?;
     let header = changed_header(reader.header(), version, members)?;
-    replace(disk, path, header, &mut |file| {
+    // Closes the source at the end: an open file may not be replaceable on Windows.
+    replace(disk, path, header, move |file| {
         let mut buffer = vec![0; 1 << 20];
         loop {
             match reader.read(&mut buffer) {
@@ -276,12 +277,13 @@ fn replace(
     disk: &Arc<dyn Disk>,
     path: &Path,
     header: CheckpointHeader,
-    fill: &mut dyn FnMut(&mut CheckpointRewrite) -> Result<(), RewriteError>,
+    fill: impl FnOnce(&mut CheckpointRewrite) -> Result<(), RewriteError>,
 ) -> Result<(), RewriteError> {
     let temporary = with_suffix(path, ".tmp");
     let mut file = CheckpointRewrite::create(Arc::clone(disk), header, &temporary)?;
     fill(&mut file)?;
     file.finish()?;
+    drop(file);
     publish(disk, &temporary, path)?;
     Ok(())
 }
