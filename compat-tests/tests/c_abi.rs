@@ -385,7 +385,8 @@ fn the_interface_only_grows() {
     }
     let (dir, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let program = bin.path().join("single-1.0");
-    let build = Build::new(Language::C).arg("-include").arg(&old);
+    // As check.c asks for, before the first header.
+    let build = Build::new(Language::C).arg("-D_POSIX_C_SOURCE=200809L").arg("-include").arg(&old);
     build.program(&[source("single.c"), source("check.c")], debug_library().unwrap(), &program).unwrap();
     let (data, copy) = (dir.path().join("data"), dir.path().join("copy.codex"));
     let words = [data.to_str().unwrap(), copy.to_str().unwrap(), &free_port().to_string()];
