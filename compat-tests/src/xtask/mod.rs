@@ -12,6 +12,7 @@ mod header;
 mod install;
 mod instructions;
 mod licences;
+mod mutants;
 mod nightly;
 mod nuget;
 mod sanitize;
@@ -108,6 +109,8 @@ enum Command {
         #[arg(long, value_name = "PART")]
         only: Option<String>,
     },
+    /// Run seeded protocol bugs, one at a time; exit 1 when the checks do not notice one.
+    Mutants(mutants::Options),
     /// What takes too long for every change: 100 kills, every version, fuzzing, other systems.
     Nightly {
         /// How long to fuzz each target.
@@ -139,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::Nightly { fuzz_seconds, only } => nightly::run(fuzz_seconds, only),
         Command::Nuget => nuget::run(),
         Command::Instructions { record } => instructions::run(record).map(|()| true),
+        Command::Mutants(options) => mutants::run(&options),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

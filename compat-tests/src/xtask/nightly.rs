@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::sources::{files, root};
 use super::steps::{self, Outcome, Steps};
 use super::test::{built_binary, cargo};
-use super::{arm, compatibility, dotnet, nuget, sanitize, windows};
+use super::{arm, compatibility, dotnet, mutants, nuget, sanitize, windows};
 use crate::managed;
 
 /// Runs the long steps (all, or those with `only` in their name), each fuzz target for `fuzz_seconds`. True when all
@@ -29,6 +29,7 @@ pub(crate) fn run(fuzz_seconds: u64, only: Option<String>) -> Result<bool> {
         let seeds = "--seeds 0..20000 --profile nightly";
         steps::command(cargo().args(simulator.split(' ')).args(seeds.split(' ')))
     });
+    steps.run("mutants", || Ok(Outcome::check(mutants::run(&mutants::Options::all())?)));
     for scenario in ["bootstrap", "grow", "shrink", "replace-primary", "relinquish", "promote", "upgrade"] {
         steps.run(&format!("demo: {scenario}"), || {
             steps::command(&mut rsl(&format!("demo --scenario {scenario} --json")))

@@ -1,11 +1,12 @@
 //! What a replica is started with, and why a start fails.
 
+use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::{ByteSize, Config, ConfigError, NativeThreads, ThreadSpawner};
-use crate::storage::{DirectoryError, RerunSaveError, RestoreError};
+use crate::storage::{DirectoryError, Disk, OsDisk, RerunSaveError, RestoreError};
 use crate::types::{MemberSet, MemberSetError, Node, ProtocolVersion};
 
 /// Everything a start needs beside the state machine: the arguments of the legacy `Initialize`, and switches of our own
@@ -23,6 +24,17 @@ pub struct Setup {
     pub(super) accept_all_messages: bool,
     pub(super) queue_limit: ByteSize,
     pub(super) spawner: Arc<dyn ThreadSpawner>,
+    pub(super) disk: FileSystem,
+}
+
+/// Where the files are: the operating system's, but for tests.
+#[derive(Clone)]
+pub(super) struct FileSystem(pub(super) Arc<dyn Disk>);
+
+impl fmt::Debug for FileSystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FileSystem")
+    }
 }
 
 impl Setup {
@@ -41,6 +53,7 @@ impl Setup {
             accept_all_messages: false,
             queue_limit: ByteSize::mib(512),
             spawner: Arc::new(NativeThreads),
+            disk: FileSystem(Arc::new(OsDisk)),
         }
     }
 

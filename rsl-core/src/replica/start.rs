@@ -21,8 +21,8 @@ use crate::format::FileName;
 use crate::net::learn::{LearnServer, LearnSettings, LearnTimeouts};
 use crate::net::{BindRetry, NetSettings, PacketService};
 use crate::storage::{
-    CheckpointReader, Directory, OsDisk, Restore, RestoreReason, RestoreSettings, RestoreTarget, Restored,
-    Retention, SaveAnswer, restore,
+    CheckpointReader, Directory, Restore, RestoreReason, RestoreSettings, RestoreTarget, Restored, Retention,
+    SaveAnswer, restore,
 };
 use crate::types::{Configuration, Decree};
 use crate::wire::Vote;
@@ -108,7 +108,7 @@ fn launch<C: Consensus + 'static>(reload: &Reload, shared: &Arc<Shared>) -> Resu
     let Reload { setup, machine, restore, .. } = reload;
     let config = &setup.config;
     let (working, add_member_id) = (config.working_dir(), config.member_id_in_working_dir());
-    let directory = Directory::open_for(Arc::new(OsDisk), working, setup.node.id, add_member_id)?;
+    let directory = Directory::open_for(Arc::clone(&setup.disk.0), working, setup.node.id, add_member_id)?;
     let restored = restore_state(setup, shared, &**machine, &directory, *restore)?;
     let mut net = listen(setup)?;
     // A vote above the limit may be in the log: promises that carry it, and its re-proposal, have to get through

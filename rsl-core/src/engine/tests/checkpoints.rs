@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::harness::{Bench, at, ballot, configuration, header, recovered, settings, status_response, vote};
+use super::harness::{
+    Bench, at, ballot, configuration, header, prepare, recovered, settings, status_response, vote,
+};
 use crate::engine::{
     Apply, CheckpointInfo, Command, Effect, FetchKind, FetchOutcome, Input, Role, SaveOutcome, SaveRequest,
     Settings,
@@ -78,6 +80,18 @@ fn a_save_waits_for_the_next_vote() {
     assert!(saves(&bench).is_empty());
     bench.sync();
     assert_eq!(saves(&bench)[0].at, Decree(6));
+}
+
+/// [STOR-40] [PROTO-14]: a checkpoint records the promise, which its next vote may be below.
+#[test]
+fn a_checkpoint_records_the_promise() {
+    let mut bench = small_logs(settings(1));
+    accept(&mut bench, 6);
+    bench.receive(3, prepare(at(6, 7, 3), 3));
+    accept(&mut bench, 7);
+    let [save] = saves(&bench)[..] else { panic!("{:?}", saves(&bench)) };
+    assert_eq!(save.next_vote.as_ref().map(crate::wire::Vote::position), Some(at(7, 2, 2)));
+    assert_eq!(save.promised, ballot(7, 3));
 }
 
 /// [SCN-43] [STOR-51] [XFER-30] [XFER-31] [XFER-9] [PROTO-176] [XFER-25]: a primary polls for a checkpoint and copies it in the background.

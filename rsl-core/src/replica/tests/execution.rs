@@ -280,6 +280,8 @@ fn a_promotion_goes_before_waiting_decrees() {
     ]);
     let rig = rig.start();
     wait_for(&rig.machine, |events| events.len() == 1);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(rig.shared.execution.queued(), 2, "no decree starts");
     rig.submit([Apply::Status { is_primary: true }, Apply::PrimaryRecovered]);
     wait_for(&rig.machine, |events| events.last() == Some(&Event::Recovered));
     // This one is overtaken by the demotion.

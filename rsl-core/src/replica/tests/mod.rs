@@ -3,6 +3,7 @@
 mod contract;
 mod exclusion;
 mod execution;
+mod failing_log;
 mod lifecycle;
 mod replay;
 mod start;

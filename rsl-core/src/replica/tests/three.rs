@@ -10,8 +10,8 @@ use crate::types::{Decree, MemberSet, ProtocolVersion};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Trio {
-    replicas: Vec<(Replica, Arc<Recorder>)>,
+pub(super) struct Trio {
+    pub(super) replicas: Vec<(Replica, Arc<Recorder>)>,
     // Dropped last.
     place: Place,
 }
@@ -25,7 +25,7 @@ impl Trio {
         Trio::set_up(version, adjust, |setup| setup)
     }
 
-    fn set_up(
+    pub(super) fn set_up(
         version: ProtocolVersion,
         adjust: fn(ConfigBuilder) -> ConfigBuilder,
         switch: fn(Setup) -> Setup,
@@ -59,7 +59,7 @@ impl Trio {
     }
 
     /// Waits for a primary other than `not`.
-    fn primary(&self, not: Option<usize>) -> usize {
+    pub(super) fn primary(&self, not: Option<usize>) -> usize {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(index) = self.leader(not) {
@@ -70,7 +70,7 @@ impl Trio {
         }
     }
 
-    fn executed(&self, index: usize) -> Vec<(u64, Vec<u8>)> {
+    pub(super) fn executed(&self, index: usize) -> Vec<(u64, Vec<u8>)> {
         let executed = |event| match event {
             Event::Executed(decree, request, _) => Some((decree, request)),
             _ => None,
