@@ -40,7 +40,7 @@ pub(crate) enum Weakness {
 pub(crate) enum Told {
     Message {
         from: u64,
-        message: Message,
+        message: Box<Message>,
     },
     /// Everything appended is durable.
     Synced,

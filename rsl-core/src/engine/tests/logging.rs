@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::harness::{Bench, at, ballot, configuration, header, id, prepare, recovered, settings, vote};
-use crate::engine::{AppendSeq, Destination, Role, Settings};
+use crate::engine::{AppendSeq, Destination, Outbox, Role, Settings};
 use crate::format::Record;
 use crate::types::{Decree, ProtocolVersion};
 use crate::wire::{Header, Message, MessageId};
@@ -199,4 +199,21 @@ fn defunct_numbers_are_noted_when_they_grow() {
     known.receive(2, Message::Vote(next));
     assert_eq!(known.log.len(), 1);
     assert_eq!(known.defunct, [], "it is known already");
+}
+
+/// [PROTO-27]: a message leaves with the append it waits for, not with one before it; what waits for nothing leaves at once.
+#[test]
+fn a_message_waits_for_its_append() {
+    let message = |decree| Message::NotAccepted(header(at(decree, 2, 2), 1));
+    let mut outbox = Outbox::default();
+    assert!(outbox.submit(Destination::AllPeers, message(1), None).is_some());
+    assert!(outbox.submit(Destination::AllPeers, message(2), Some(AppendSeq(2))).is_none());
+    assert!(outbox.submit(Destination::AllPeers, message(3), Some(AppendSeq(3))).is_none());
+    assert_eq!(outbox.appended(AppendSeq(1)), []);
+    assert_eq!(outbox.appended(AppendSeq(2)), [(Destination::AllPeers, message(2))]);
+    assert!(
+        outbox.submit(Destination::AllPeers, message(4), Some(AppendSeq(2))).is_some(),
+        "durable already"
+    );
+    assert_eq!(outbox.appended(AppendSeq(3)), [(Destination::AllPeers, message(3))]);
 }
