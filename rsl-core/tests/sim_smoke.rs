@@ -4,7 +4,8 @@ use rsl_core::sim::{Counts, Profile, simulate};
 
 /// [PROTO-5] [PROTO-6] [PROTO-7] [PROTO-11] [PROTO-12] [PROTO-13] [PROTO-14] [PROTO-15] [PROTO-16] [PROTO-17] [PROTO-18]
 /// [PROTO-19] [PROTO-20] [PROTO-24] [PROTO-25] [PROTO-26] [SCN-41] [SCN-59]: crashes at any moment, torn tails, losses,
-/// partitions, slow and failing disks, refused saves; then everything is healed and has to work.
+/// partitions, slow, failing and lying disks, refused saves, failed loads, draining; then everything is healed and has to
+/// work.
 #[test]
 fn no_rule_is_broken() {
     let mut reached = Counts::default();
@@ -18,12 +19,14 @@ fn no_rule_is_broken() {
         reached.copied += outcome.counts.copied;
         reached.reloads += outcome.counts.reloads;
         reached.relinquished += outcome.counts.relinquished;
+        reached.refused += outcome.counts.refused;
+        reached.reads += outcome.counts.reads;
         reached.acknowledged += outcome.counts.acknowledged;
     }
     // The runs come to where it is interesting.
     assert!(reached.crashes > 100 && reached.acknowledged > 1000, "{reached:?}");
     assert!(reached.learned > 10 && reached.copied > 10 && reached.reloads > 5, "{reached:?}");
-    assert!(reached.relinquished > 0, "{reached:?}");
+    assert!(reached.relinquished > 0 && reached.refused > 0 && reached.reads > 1000, "{reached:?}");
 }
 
 /// [PROTO-11] [PROTO-12] [PROTO-116] [SCN-28] [SCN-51]: every split of three between engine and legacy model in every

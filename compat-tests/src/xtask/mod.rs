@@ -17,6 +17,7 @@ mod nightly;
 mod nuget;
 mod sanitize;
 mod scenarios;
+mod shipped;
 mod sources;
 mod spec;
 mod steps;

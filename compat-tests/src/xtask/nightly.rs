@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::sources::{files, root};
 use super::steps::{self, Outcome, Steps};
-use super::test::{built_binary, cargo};
+use super::test::{built_binary, cargo, simulate};
 use super::{arm, compatibility, dotnet, mutants, nuget, sanitize, windows};
 use crate::managed;
 
@@ -24,11 +24,8 @@ pub(crate) fn run(fuzz_seconds: u64, only: Option<String>) -> Result<bool> {
         command
     };
     let mut steps = Steps::only(only);
-    steps.run("simulator", || {
-        let simulator = "run --quiet --release --package rsl-core --features sim --bin rsl-sim --";
-        let seeds = "--seeds 0..20000 --profile nightly";
-        steps::command(cargo().args(simulator.split(' ')).args(seeds.split(' ')))
-    });
+    steps.run("simulator", || simulate("0..20000", "nightly"));
+    steps.run("simulator, with old replicas", || simulate("0..4800", "mixed"));
     steps.run("mutants", || Ok(Outcome::check(mutants::run(&mutants::Options::all())?)));
     for scenario in ["bootstrap", "grow", "shrink", "replace-primary", "relinquish", "promote", "upgrade"] {
         steps.run(&format!("demo: {scenario}"), || {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::sources::root;
 use super::spec::Selection;
 use super::steps::{self, Outcome, Steps};
-use super::{clauses, dotnet, install, instructions, tidy};
+use super::{clauses, dotnet, install, instructions, shipped, tidy};
 
 /// Specification files whose clauses are all tested, deferred or exempt; a gap in them fails the run.
 const COMPLETE: &[&str] =
@@ -30,6 +30,9 @@ pub(crate) fn run(only: Option<String>) -> Result<bool> {
     steps.run("tests", || {
         steps::test_command(cargo().args(["test", "--workspace", "--all-features", "--no-fail-fast"]))
     });
+    steps.run("simulator", || simulate("0..2000", "ci"));
+    steps.run("simulator, with old replicas", || simulate("0..240", "mixed"));
+    steps.run("shipped libraries", || Ok(Outcome::check(shipped::run()?)));
     steps.run("tidy", || Ok(Outcome::check(tidy::run()?)));
     steps.run("clauses of complete files", || {
         let complete: Result<Vec<Selection>, String> = COMPLETE.iter().map(|file| file.parse()).collect();
@@ -50,6 +53,15 @@ pub(crate) fn run(only: Option<String>) -> Result<bool> {
     steps.run("demo", || steps::command(Command::new(&rsl).arg("demo")));
     super::upgrades::usual(&mut steps, &rsl);
     Ok(steps.summary())
+}
+
+/// Runs seeds of the simulator, optimised: unoptimised it takes ten times as long. It needs no drivers.
+pub(crate) fn simulate(seeds: &str, profile: &str) -> Result<Outcome> {
+    let build =
+        "build --quiet --release --package rsl-core --no-default-features --features sim --bin rsl-sim";
+    ensure!(cargo().args(build.split(' ')).status()?.success(), "rsl-sim does not build");
+    let simulator = built_binary("release", "rsl-sim");
+    steps::command(Command::new(simulator).args(["--seeds", seeds, "--profile", profile]))
 }
 
 /// Where cargo puts a binary of the workspace.

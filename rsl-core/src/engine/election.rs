@@ -173,6 +173,7 @@ impl Engine {
             prepare,
             promised: self.log.last(),
             freshest: self.accepted.clone(),
+            since: self.now,
             gives_up_at: self.now + self.election_delay * CANDIDACY,
             retry_at: None,
         });
@@ -267,7 +268,10 @@ impl Engine {
             self.initialize();
         } else if action_due {
             let message = Message::Prepare(candidate.prepare.clone());
-            self.resend(&message, self.settings.prepare_retry_interval, None);
+            // Joins go out every second [PROTO-150]: they must not keep a Prepare that was not heard from being said
+            // again for all of the candidacy. It then counts as a vote does, after twice the time.
+            let unheard = candidate.since + self.settings.receive_timeout;
+            self.resend(&message, self.settings.prepare_retry_interval, unheard);
             self.action_at = Some(self.now + RESEND_INTERVAL);
         }
     }

@@ -25,6 +25,7 @@ pub(super) struct Candidate {
     pub(super) promised: AppendSeq,
     /// The vote to re-propose: the highest ballot reported for the candidate's decree.
     pub(super) freshest: Vote,
+    pub(super) since: Instant,
     pub(super) gives_up_at: Instant,
     pub(super) retry_at: Option<Instant>,
 }
@@ -297,12 +298,13 @@ impl Engine {
             return self.initialize();
         }
         let message = Message::Vote(outstanding.vote.clone());
-        self.resend(&message, self.settings.vote_retry_interval, Some(proposed_at));
+        self.resend(&message, self.settings.vote_retry_interval, proposed_at);
         self.action_at = Some(self.now + RESEND_INTERVAL);
     }
 
-    /// Sends again to each peer that has not answered and has waited long enough [PROTO-106].
-    pub(super) fn resend(&mut self, message: &Message, retry: Duration, proposed_at: Option<Instant>) {
+    /// Sends again to each peer that has not answered and has waited long enough [PROTO-106]: since the last message to
+    /// it, or for this one since `waits_since`.
+    pub(super) fn resend(&mut self, message: &Message, retry: Duration, waits_since: Instant) {
         let waited = |since: Instant, interval| self.now.since(since) >= interval;
         let due: Vec<_> = self
             .peers
@@ -314,7 +316,7 @@ impl Engine {
                 let interval = if connected { self.settings.receive_timeout } else { retry };
                 link.is_none_or(|link| link.unsent == 0)
                     && (link.and_then(|link| link.last_send).is_none_or(|at| waited(at, interval))
-                        || proposed_at.is_some_and(|at| waited(at, interval)))
+                        || waited(waits_since, interval))
             })
             .map(|(id, _)| *id)
             .collect();

@@ -82,6 +82,11 @@ impl World<'_> {
                         format!("{} tokens for {decree}", tokens.len()),
                     ));
                 }
+                let last = process.last_request.unwrap_or(u64::MAX);
+                if let Some(late) = tokens.iter().find(|token| token.0 > last) {
+                    let text = format!("node {node} executes token {} after its last request {last}", late.0);
+                    return Err(Violation::new("PROTO-99", text));
+                }
                 process.execution.executed = decree;
                 let mut save = false;
                 for request in vote.requests() {
@@ -93,10 +98,10 @@ impl World<'_> {
                 let digest = process.execution.app.digest();
                 self.checker.history.executed(&vote, digest)?;
                 for (token, request) in tokens.iter().zip(vote.requests()) {
-                    self.checker.ended_well(node, token.0, Some(&request))?;
+                    self.checker.ended_well(node, token.0, Some(&request), decree)?;
                 }
                 if let Some(token) = change {
-                    self.checker.ended_well(node, token.0, None)?;
+                    self.checker.ended_well(node, token.0, None, decree)?;
                 }
                 self.counts.reconfigured += u64::from(vote.reconfiguration().is_some());
                 self.trace.note(self.now, &[8, node as u64, decree.0, digest[1]], || {

@@ -59,8 +59,8 @@ struct Facts {
     spoken: Ballot,
     /// The newest vote it acknowledged.
     acked: Position,
-    /// Tokens of this run that have not ended.
-    tokens: BTreeSet<u64>,
+    /// Tokens of this run that have not ended, with what had been acknowledged before they were given out.
+    tokens: BTreeMap<u64, Decree>,
 }
 
 /// Watches a run.
@@ -71,17 +71,26 @@ pub(super) struct Checker {
     /// Requests acknowledged to clients.
     acknowledged: Vec<Vec<u8>>,
     pub(super) aborted: u64,
+    /// The highest decree that a client has got an answer from.
+    answered: Decree,
+    /// Which nodes are the model of the old library.
+    models: Vec<bool>,
+    /// Cookies that an old replica delivered twice.
+    pub(super) doubled: u64,
 }
 
 impl Checker {
-    pub(super) fn new(nodes: usize, configuration: &Configuration) -> Checker {
+    pub(super) fn new(models: Vec<bool>, configuration: &Configuration) -> Checker {
         let mut history = History::default();
         history.first_configuration(configuration.number, configuration.members.nodes.len());
         Checker {
             history,
-            facts: (0..nodes).map(|_| Facts::default()).collect(),
+            facts: models.iter().map(|_| Facts::default()).collect(),
             acknowledged: Vec::new(),
             aborted: 0,
+            answered: Decree::ZERO,
+            models,
+            doubled: 0,
         }
     }
 
@@ -219,7 +228,13 @@ impl Checker {
     }
 
     /// What a restart has found: nothing that was durable may be gone [PROTO-14] [PROTO-17].
-    pub(super) fn recovered(&mut self, node: usize, accepted: &Vote, promised: Ballot) -> Check {
+    pub(super) fn recovered(
+        &mut self,
+        node: usize,
+        accepted: &Vote,
+        promised: Ballot,
+        relearn: Option<Position>,
+    ) -> Check {
         let facts = &mut self.facts[node];
         facts.pending.clear();
         facts.tokens.clear();
@@ -229,7 +244,9 @@ impl Checker {
             return Err(Violation::new("PROTO-14", text));
         }
         let newest = facts.durable.last().copied().unwrap_or_default();
-        if (position.decree, position.ballot) < newest {
+        // What is missing has to be learned before anything is said again [HARD-374].
+        let missing = relearn.map(|relearn| (relearn.decree, relearn.ballot)).unwrap_or_default();
+        if (position.decree, position.ballot).max(missing) < newest {
             let text = format!("node {node} starts with {position}, durable was {} {}", newest.0, newest.1);
             return Err(Violation::new("PROTO-26", text));
         }
@@ -284,24 +301,42 @@ impl Checker {
 
     /// A token is given to an engine.
     pub(super) fn issued(&mut self, node: usize, token: u64) {
-        self.facts[node].tokens.insert(token);
+        self.facts[node].tokens.insert(token, self.answered);
     }
 
-    /// A request has been executed on behalf of its client.
-    pub(super) fn ended_well(&mut self, node: usize, token: u64, request: Option<&[u8]>) -> Check {
-        self.end(node, token)?;
+    /// A request has been executed on behalf of its client, in `decree`: behind everything that was answered before it
+    /// was submitted, so that the order of the decrees is one the clients could have seen.
+    pub(super) fn ended_well(
+        &mut self,
+        node: usize,
+        token: u64,
+        request: Option<&[u8]>,
+        decree: Decree,
+    ) -> Check {
+        let before = self.end(node, token)?;
+        if decree <= before {
+            let text =
+                format!("token {token} of node {node} is executed in {decree}, submitted after {before}");
+            return Err(Violation::new("linearizability", text));
+        }
+        self.answered = self.answered.max(decree);
         self.acknowledged.extend(request.map(<[u8]>::to_vec));
         Ok(())
     }
 
     pub(super) fn aborted(&mut self, node: usize, token: u64) -> Check {
         self.aborted += 1;
-        self.end(node, token)
+        self.end(node, token).map(|_| ())
     }
 
-    fn end(&mut self, node: usize, token: u64) -> Check {
-        if self.facts[node].tokens.remove(&token) {
-            return Ok(());
+    fn end(&mut self, node: usize, token: u64) -> Result<Decree, Violation> {
+        if let Some(before) = self.facts[node].tokens.remove(&token) {
+            return Ok(before);
+        }
+        if self.models[node] {
+            // Aborted, then executed when the same replica wins again [HARD-331].
+            self.doubled += 1;
+            return Ok(Decree::ZERO);
         }
         Err(Violation::new("decision 12", format!("token {token} of node {node} ends twice")))
     }
@@ -309,13 +344,30 @@ impl Checker {
     /// A replica has ended in good order: no token may be left [PROTO-168].
     pub(super) fn ended(&mut self, node: usize) -> Check {
         let left = std::mem::take(&mut self.facts[node].tokens);
-        match left.first() {
+        match left.first_key_value() {
             None => Ok(()),
-            Some(token) => Err(Violation::new(
+            Some((token, _)) => Err(Violation::new(
                 "PROTO-168",
                 format!("node {node} ended without a word about token {token} and {} in all", left.len()),
             )),
         }
+    }
+
+    /// A client that has seen everything up to `answered` reads the state of a replica behind `executed`. True when that
+    /// is new enough for it; then it has seen this state, too.
+    pub(super) fn read(
+        &mut self,
+        node: usize,
+        executed: Decree,
+        digest: [u64; 4],
+    ) -> Result<bool, Violation> {
+        if executed < self.answered {
+            return Ok(false);
+        }
+        let told = self.history.is_state_after(executed, digest);
+        told.map_err(|text| Violation::new("PROTO-183", format!("a read at node {node}: {text}")))?;
+        self.answered = executed;
+        Ok(true)
     }
 
     /// At the end: everything that was acknowledged is in the history.

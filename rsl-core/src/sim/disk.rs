@@ -2,7 +2,9 @@
 //!
 //! It exploits what [`crate::storage::Disk`] allows: of the bytes written to a file since its last sync any prefix may
 //! survive a power failure; of the name changes since the last sync of a directory any prefix may survive. The death of
-//! a process alone loses nothing, but what it did not sync stays unsynced.
+//! a process alone loses nothing, but what it did not sync stays unsynced. What a disk must not do and does: `damage.rs`.
+
+mod damage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use super::dice::Dice;
 use crate::format::ReadAt;
 use crate::storage::{DirEntry, DirLock, Disk, DiskFile, LockError, OpenMode};
+pub(super) use damage::Harm;
 
 /// How a replica's machine ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,10 @@ struct State {
     full: bool,
     /// Syncs fail.
     broken: bool,
+    /// The next power failure leaves holes in what was not synced.
+    holes: bool,
+    /// What is wrong with the stored bytes.
+    wounds: Vec<damage::Wound>,
 }
 
 #[derive(Debug, Default)]
@@ -207,7 +214,7 @@ impl SimDisk {
 
     /// The process that used it is gone.
     pub(super) fn crash(&self, crash: Crash, dice: &mut Dice) {
-        let mut state = self.state();
+        let state = &mut *self.state();
         state.epoch += 1;
         state.locked.clear();
         state.power = None;
@@ -224,7 +231,11 @@ impl SimDisk {
         let used: BTreeSet<usize> = state.names.values().copied().collect();
         for (id, content) in state.files.iter_mut().enumerate() {
             if used.contains(&id) {
+                let synced = content.durable.len();
                 content.survive(dice);
+                if state.holes && content.tear(synced, dice) {
+                    state.wounds.push(damage::Wound::Holes { file: id, synced });
+                }
             } else {
                 *content = Content::default();
             }
@@ -434,74 +445,4 @@ impl Disk for SimDisk {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn disk_with(synced: &[u8], unsynced: &[u8]) -> SimDisk {
-        let root = Path::new("d");
-        let disk = SimDisk::with_directory(root);
-        let file = disk.open(&root.join("f"), OpenMode::Create).unwrap();
-        file.write_at(0, synced).unwrap();
-        file.sync().unwrap();
-        disk.sync_dir(root).unwrap();
-        file.write_at(synced.len() as u64, unsynced).unwrap();
-        disk
-    }
-
-    fn content(disk: &SimDisk) -> Vec<u8> {
-        crate::storage::read_file(disk, Path::new("d/f"), 1000).unwrap()
-    }
-
-    /// [STOR-19] What was synced survives every power failure, the rest as a prefix; every prefix occurs; the death of a
-    /// process loses nothing.
-    #[test]
-    fn power_failures_keep_a_prefix() {
-        let mut seen = BTreeSet::new();
-        for seed in 0..200 {
-            let disk = disk_with(b"synced", b"tail");
-            disk.crash(Crash::Kill, &mut Dice::new(seed, 0));
-            assert_eq!(content(&disk), b"syncedtail");
-            disk.crash(Crash::Power, &mut Dice::new(seed, 0));
-            let content = content(&disk);
-            assert!(b"syncedtail".starts_with(&content) && content.starts_with(b"synced"), "{content:?}");
-            seen.insert(content.len());
-        }
-        assert_eq!(seen, (6..=10).collect());
-    }
-
-    /// Names that were not synced may be gone; handles of the dead process do nothing any more; the lock is free.
-    #[test]
-    fn names_and_handles_die() {
-        let (mut gone, mut kept) = (0, 0);
-        for seed in 0..100 {
-            let disk = disk_with(b"", b"");
-            let root = Path::new("d");
-            let file = disk.open(Path::new("d/f"), OpenMode::Write).unwrap();
-            let lock = disk.lock(root).unwrap();
-            disk.rename(Path::new("d/f"), Path::new("d/g")).unwrap();
-            disk.crash(Crash::Power, &mut Dice::new(seed, 0));
-            assert!(file.write_at(0, b"late").is_err());
-            let _second = disk.lock(root).unwrap();
-            drop(lock);
-            assert!(disk.lock(root).is_err());
-            match disk.open(Path::new("d/g"), OpenMode::Read) {
-                Ok(_) => kept += 1,
-                Err(_) => gone += 1,
-            }
-        }
-        assert!(gone > 10 && kept > 10, "{gone} {kept}");
-    }
-
-    /// An armed disk goes off in the middle of a row of calls, and comes back with the crash.
-    #[test]
-    fn the_power_goes_off_at_a_call() {
-        let disk = disk_with(b"a", b"");
-        let file = disk.open(Path::new("d/f"), OpenMode::Write).unwrap();
-        disk.arm(1);
-        file.write_at(1, b"b").unwrap();
-        assert!(file.sync().is_err());
-        assert!(disk.is_off() && disk.list(Path::new("d")).is_err());
-        disk.crash(Crash::Power, &mut Dice::new(1, 0));
-        assert!(!disk.is_off() && disk.list(Path::new("d")).is_ok());
-    }
-}
+mod tests;

@@ -95,6 +95,24 @@ impl World<'_> {
             Fault::Reconfigure => self.reconfigure(),
             Fault::SaveState => self.submit_special(SAVE, &[]),
             Fault::Pad { length } => self.submit_special(PAD, &length.to_le_bytes()),
+            Fault::Drain { lasts } => self.drain(lasts),
+            Fault::Harm { node, harm, down } => {
+                self.crash(node, Crash::Kill, down);
+                let done = if self.nodes[node].process.is_none() {
+                    self.nodes[node].disk.harm(harm, &mut self.dice)
+                } else {
+                    None
+                };
+                self.counts.harmed += u64::from(done.is_some());
+                self.trace.note(now, &[22, node as u64], || {
+                    format!("node {node}: {}", done.unwrap_or_else(|| "nothing to damage".to_owned()))
+                });
+            }
+            Fault::Holes { node, down } => {
+                self.nodes[node].disk.allow_holes(true);
+                self.crash(node, Crash::Power, down);
+                self.nodes[node].disk.allow_holes(false);
+            }
         }
         Ok(())
     }
@@ -116,6 +134,40 @@ impl World<'_> {
         }
     }
 
+    /// A primary takes its last request; the operator ends it later.
+    fn drain(&mut self, lasts: Duration) {
+        let open = self.open();
+        if open.is_empty() {
+            return;
+        }
+        let end = self.dice.pick(&open);
+        let request = Request { exclusive: true, last_decree: true, ..self.request(end) };
+        let last = self.requests;
+        if let Some(process) = self.process(end) {
+            process.last_request.get_or_insert(last);
+        }
+        self.command(end, Command::Replicate(vec![request]));
+        self.after(lasts, Event::Drained(end));
+    }
+
+    /// The end of a replica that was drained.
+    pub(super) fn drained(&mut self, end: End) {
+        if self.process(end).is_some() {
+            let down = self.dice.millis(10, 1_000);
+            self.crash(end.node, Crash::Kill, down);
+        }
+    }
+
+    /// The client reads from any replica that is new enough for what it has seen: it sees what the history says, and
+    /// never goes back [PROTO-180] [PROTO-183].
+    fn read(&mut self) -> Check {
+        let node = self.dice.index(self.nodes.len());
+        let Some(process) = &self.nodes[node].process else { return Ok(()) };
+        let (executed, digest) = (process.execution.executed, process.execution.app.digest());
+        self.counts.reads += u64::from(self.checker.read(node, executed, digest)?);
+        Ok(())
+    }
+
     /// The replicas that take requests.
     fn open(&self) -> Vec<End> {
         let nodes = self.nodes.iter().enumerate();
@@ -125,10 +177,11 @@ impl World<'_> {
             .collect()
     }
 
-    pub(super) fn client(&mut self) {
+    pub(super) fn client(&mut self) -> Check {
         if matches!(self.phase, Phase::Convergence { .. } | Phase::Done) {
-            return;
+            return Ok(());
         }
+        self.read()?;
         let pause = self.dice.between(Duration::ZERO, self.plan.load * 2);
         let pause = if self.is_healed() { pause.max(Duration::from_millis(20)) } else { pause };
         self.after(pause, Event::Client);
@@ -142,10 +195,11 @@ impl World<'_> {
         } else {
             Some(self.dice.pick(&open))
         };
-        let Some(end) = target else { return };
+        let Some(end) = target else { return Ok(()) };
         let count = if self.dice.chance(100) { 1 + self.dice.below(20) } else { 1 };
         let requests = (0..count).map(|_| self.request(end)).collect();
         self.command(end, Command::Replicate(requests));
+        Ok(())
     }
 
     fn request(&mut self, end: End) -> Request {
@@ -236,6 +290,9 @@ impl World<'_> {
             if let Some(process) = &mut self.nodes[node].process {
                 process.fuse = None;
                 self.lift(node);
+                if let Some(end) = self.end(node).filter(|_| self.is_draining(node)) {
+                    self.drained(end);
+                }
             } else {
                 let pause = self.dice.millis(0, 1_000);
                 self.after(pause, Event::Start(node));
@@ -260,6 +317,11 @@ impl World<'_> {
         }
         self.after(self.plan.patience() / 2, Event::Care);
         Ok(())
+    }
+
+    /// A replica that was drained is of no use any more.
+    fn is_draining(&self, node: usize) -> bool {
+        self.nodes[node].process.as_ref().is_some_and(|process| process.last_request.is_some())
     }
 
     /// Whether the liveness phase has reached its goal, or has failed to.

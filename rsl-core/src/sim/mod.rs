@@ -11,9 +11,31 @@
 //! | `perform.rs`, `apply.rs` | a replica's turn and its effects; its application's side |
 //! | `faults.rs` | faults, clients, the liveness phase |
 //! | `process.rs`, `core.rs`, `execution.rs`, `app.rs` | one running replica and its application |
-//! | `disk.rs`, `network.rs`, `transfer.rs` | what it runs on |
+//! | `disk.rs`, `disk/damage.rs`, `network.rs`, `transfer.rs` | what it runs on |
 //! | `checker.rs`, `history.rs` | what must hold |
 //! | `dice.rs`, `trace.rs` | chance; the trace and its hash |
+//!
+//! # What is checked, and where
+//!
+//! | rule | when | function |
+//! |---|---|---|
+//! | PROTO-5, 20, 23 | a vote is proposed | `History::proposed`: the decree before it is chosen; decrees of a ballot in a row; none behind the end of its configuration |
+//! | PROTO-6, 7 | a vote or Prepare leaves | `History::proposed`, `Checker::sent_vote`: one value and the same bytes for a ballot; only its owner's; ballot durable first |
+//! | PROTO-11, 13 | a vote is acknowledged or durable at its owner | `History::acked`: one value for a position; one value chosen for a decree |
+//! | PROTO-12, 19 | a decree is executed | `History::executed`, `World::finish`, `Loader::execute`: chosen, in a row, the same value and the same state hash everywhere |
+//! | PROTO-14, 26 | a replica starts | `Checker::recovered`: no durable promise or vote is gone, or it knows what to learn anew |
+//! | PROTO-15, 17, 21 | a PrepareAccepted leaves | `Checker::sent_promise`: durable, not below what was said, reports what was acknowledged |
+//! | PROTO-16, 17 | a VoteAccepted leaves | `Checker::sent_vote_accepted`, `History::acked` |
+//! | PROTO-18 | a record is appended | `Checker::appended` |
+//! | PROTO-21 | a chosen value is proposed again | follows from PROTO-11 and PROTO-13: another value would be chosen in the end |
+//! | PROTO-22 | a VoteAccepted leaves | PROTO-17: below the promise nothing is acknowledged |
+//! | PROTO-24 | a checkpoint appears or is loaded | `Checker::checkpoint`, `Loader::load`: header, next vote, state hash of its decree |
+//! | PROTO-25 | a replica starts | `Start::check`, `World::save` |
+//! | PROTO-99, 168, decision 12 | a request ends | `World::finish`, `Checker::end`, `Checker::ended`: executed or aborted once, none left, none behind the last one |
+//! | PROTO-141 | a configuration is entered | `History::entered` |
+//! | PROTO-180, 183 | a client reads | `Checker::read`: the state of the history, never older than what the client has seen |
+//! | linearizability | a request is executed | `Checker::ended_well`: behind all that was answered before it was submitted |
+//! | XFER-34, 42 | a save, a clean-up | `Checker::saving`, `check_served` |
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::dice::Dice;
-use super::disk::Crash;
+use super::disk::{Crash, Harm};
 use crate::engine::Settings;
 use crate::storage::Retention;
 use crate::types::{MemberId, MemberSet, Node, ProtocolVersion};
@@ -79,6 +79,12 @@ pub(super) enum Fault {
     SaveState,
     /// Checkpoints get longer or shorter.
     Pad { length: u64 },
+    /// The primary replicates its last decree, and is ended later [PROTO-99].
+    Drain { lasts: Duration },
+    /// The replica dies, and what it had stored is damaged.
+    Harm { node: usize, harm: Harm, down: Duration },
+    /// Power fails, and of what was not synced later pages are there and earlier ones are not.
+    Holes { node: usize, down: Duration },
 }
 
 /// Delays and losses of messages.
@@ -131,6 +137,9 @@ pub(super) struct Plan {
     /// Turns go on while the log is written, as the contract of effects allows; else the loop waits.
     pub(super) writes_aside: bool,
     pub(super) safety: Duration,
+    /// The node whose disk may lie and whose application may fail to load a checkpoint: one, so that what it lost can be
+    /// learned from others.
+    pub(super) frail: Option<usize>,
     pub(super) faults: Vec<(Duration, Fault)>,
 }
 
@@ -157,7 +166,13 @@ impl Plan {
             Profile::Nightly => dice.millis(60_000, 300_000),
         };
         let settings = settings(&mut dice);
-        let faults = faults(&mut dice, members, safety, reconfigures);
+        let mut faults = faults(&mut dice, members, safety, reconfigures);
+        let frail = (initial >= 3 && mixture.is_none() && dice.chance(300)).then(|| dice.index(members));
+        if let Some(node) = frail {
+            let harmful = (0..1 + dice.below(6)).map(|_| harmful(&mut dice, node, safety));
+            faults.extend(harmful);
+            faults.sort_by_key(|(at, _)| *at);
+        }
         Plan {
             seed,
             upgrades: dice.chance(300),
@@ -174,6 +189,7 @@ impl Plan {
             sync: dice.pick(&[0, 1, 3, 10]) * Duration::from_millis(1),
             writes_aside: dice.chance(300),
             safety,
+            frail,
             faults,
         }
     }
@@ -317,7 +333,7 @@ fn weather(dice: &mut Dice) -> Weather {
 
 /// Draws the kinds of faults this seed knows, then faults of these kinds at random times.
 fn faults(dice: &mut Dice, members: usize, safety: Duration, reconfigures: bool) -> Vec<(Duration, Fault)> {
-    const KINDS: u64 = 17;
+    const KINDS: u64 = 18;
     if dice.chance(30) {
         return Vec::new();
     }
@@ -334,6 +350,16 @@ fn faults(dice: &mut Dice, members: usize, safety: Duration, reconfigures: bool)
         at += dice.between(Duration::ZERO, pause * 2);
     }
     faults
+}
+
+/// Something that the disk of the frail node does.
+fn harmful(dice: &mut Dice, node: usize, safety: Duration) -> (Duration, Fault) {
+    let (at, down) = (dice.between(Duration::ZERO, safety), dice.millis(10, 3_000));
+    let fault = match dice.below(4) {
+        0 => Fault::Holes { node, down },
+        _ => Fault::Harm { node, harm: dice.pick(&[Harm::Flip, Harm::Zero, Harm::Misdirected]), down },
+    };
+    (at, fault)
 }
 
 fn fault(dice: &mut Dice, kind: u64, members: usize) -> Fault {
@@ -371,7 +397,8 @@ fn fault(dice: &mut Dice, kind: u64, members: usize) -> Fault {
         13 => Fault::CloseGate { node, lasts },
         14 => Fault::Relinquish,
         15 => Fault::Promote { node },
-        17 => Fault::Reconfigure,
+        18 => Fault::Reconfigure,
+        17 => Fault::Drain { lasts },
         _ => {
             if dice.chance(600) {
                 Fault::SaveState

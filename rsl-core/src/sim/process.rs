@@ -75,6 +75,10 @@ pub(super) struct Process {
     pub(super) last_send: BTreeMap<MemberId, Instant>,
     pub(super) transfers: BTreeMap<FetchId, Transfer>,
     pub(super) saving_refused: bool,
+    /// The last request it takes [PROTO-99].
+    pub(super) last_request: Option<u64>,
+    /// It has to learn a part of its history anew [HARD-374].
+    pub(super) relearns: bool,
     /// Turns go on during a log write.
     pub(super) writes_aside: bool,
 }
@@ -83,6 +87,8 @@ pub(super) struct Process {
 pub(super) enum NoStart {
     /// The disk failed, as it was told to.
     Disk,
+    /// The disk lies, and it said so: loudly, and without having done anything.
+    Refused(String),
     /// It should have started.
     Violation(Violation),
 }
@@ -102,6 +108,8 @@ pub(super) struct Start<'a> {
     /// Its disk may fail: a failed start proves nothing.
     pub(super) faulty: bool,
     pub(super) refuses_saves: bool,
+    /// The application fails to load the newest checkpoint.
+    pub(super) fails_to_load: bool,
     pub(super) now: Instant,
 }
 
@@ -113,6 +121,9 @@ impl Start<'_> {
                 return NoStart::Disk;
             }
             let text = format!("node {} does not start: {error}", self.node);
+            if self.disk.is_wounded() || self.fails_to_load {
+                return NoStart::Refused(text);
+            }
             NoStart::Violation(Violation::new("XFER-44", text))
         };
         let disk: Arc<SimDisk> = Arc::new(self.disk.clone());
@@ -131,6 +142,7 @@ impl Start<'_> {
             app: App::default(),
             executed: Decree::ZERO,
             refuses_saves: self.refuses_saves,
+            fails_to_load: self.fails_to_load,
             violation: None,
         };
         let restored = restore(&directory, &settings, &mut loader);
@@ -144,6 +156,7 @@ impl Start<'_> {
         }
         self.check(&restored, executed, checker)?;
         let Restored { recovered, log, saving_refused, .. } = restored;
+        let relearns = recovered.relearn.is_some();
         let clock = Clock::new(dice, self.now);
         let settings =
             Settings { member: member(self.node), version: self.version, ..self.plan.settings.clone() };
@@ -167,6 +180,8 @@ impl Start<'_> {
             last_send: BTreeMap::new(),
             transfers: BTreeMap::new(),
             saving_refused,
+            last_request: None,
+            relearns,
             writes_aside: self.plan.writes_aside,
         })
     }
@@ -177,11 +192,11 @@ impl Start<'_> {
             let text = format!("node {} restores {}, {executed} executed", self.node, recovered.executed);
             return Err(Violation::new("PROTO-25", text));
         }
-        if recovered.relearn.is_some() {
+        if recovered.relearn.is_some() && self.plan.frail != Some(self.node) {
             let text = format!("node {}: history is missing on an undamaged disk", self.node);
             return Err(Violation::new("HARD-374", text));
         }
-        checker.recovered(self.node, &recovered.accepted, recovered.promised)
+        checker.recovered(self.node, &recovered.accepted, recovered.promised, recovered.relearn)
     }
 }
 
@@ -192,6 +207,7 @@ struct Loader<'a> {
     app: App,
     executed: Decree,
     refuses_saves: bool,
+    fails_to_load: bool,
     violation: Option<Violation>,
 }
 
@@ -199,6 +215,9 @@ impl RestoreTarget for Loader<'_> {
     fn load(&mut self, state: Option<&mut CheckpointReader>) -> bool {
         (self.app, self.executed) = (App::default(), Decree::ZERO);
         let Some(reader) = state else { return true };
+        if std::mem::take(&mut self.fails_to_load) {
+            return false;
+        }
         let decree = reader.header().executed;
         let Some(app) = App::load(reader) else { return false };
         (self.app, self.executed) = (app, decree);

@@ -166,14 +166,23 @@ impl World<'_> {
             self.transfer_fails(end, fetch);
             return Ok(());
         }
+        let wounded = self.nodes[source].disk.is_wounded();
         let Some(process) = self.process(end) else { return Ok(()) };
         let Some(transfer) = process.transfers.get_mut(&fetch) else { return Ok(()) };
         transfer.received.extend_from_slice(&piece.bytes);
         match transfer.kind {
             FetchKind::Votes => {
-                let records = transfer.take_records().map_err(|error| {
-                    Violation::new("XFER-22", format!("stream of node {source}: {error}"))
-                })?;
+                let records = match transfer.take_records() {
+                    Ok(records) => records,
+                    Err(_) if wounded => {
+                        self.transfer_fails(end, fetch);
+                        return Ok(());
+                    }
+                    Err(error) => {
+                        let text = format!("stream of node {source}: {error}");
+                        return Err(Violation::new("XFER-22", text));
+                    }
+                };
                 let empty = transfer.records == 0 && transfer.received.is_empty();
                 if piece.last {
                     process.transfers.remove(&fetch);

@@ -38,6 +38,8 @@ pub(super) enum Event {
     /// A condition of a node may have ended.
     Lifted(usize),
     Client,
+    /// A drained replica is ended.
+    Drained(End),
     /// The operator gives the first member set to a replica.
     Bootstrap,
     Heal,
@@ -106,8 +108,18 @@ pub struct Counts {
     pub reconfigured: u64,
     /// Log files started.
     pub logs: u64,
+    /// Stored pages that were damaged.
+    pub harmed: u64,
+    /// Starts that a damaged disk did not allow.
+    pub refused: u64,
+    /// Replicas that started without a part of their history, to learn it anew.
+    pub relearned: u64,
+    /// Reads at any replica.
+    pub reads: u64,
     /// Models that died of an assertion of the old library.
     pub legacy_deaths: u64,
+    /// Cookies that a model delivered twice.
+    pub legacy_cookies: u64,
     /// Models that an operator had to restart, because they came no further in a healed cluster.
     pub legacy_restarts: u64,
 }
@@ -115,7 +127,7 @@ pub struct Counts {
 impl Counts {
     /// All counts with their names.
     #[must_use]
-    pub const fn named(&self) -> [(&'static str, u64); 19] {
+    pub const fn named(&self) -> [(&'static str, u64); 24] {
         [
             ("turns", self.turns),
             ("messages", self.messages),
@@ -134,7 +146,12 @@ impl Counts {
             ("relinquished", self.relinquished),
             ("reconfigured", self.reconfigured),
             ("logs", self.logs),
+            ("harmed", self.harmed),
+            ("refused", self.refused),
+            ("relearned", self.relearned),
+            ("reads", self.reads),
             ("legacy deaths", self.legacy_deaths),
+            ("legacy cookies", self.legacy_cookies),
             ("legacy restarts", self.legacy_restarts),
         ]
     }
@@ -177,7 +194,6 @@ impl<'a> World<'a> {
     pub(super) fn new(plan: &Plan, trace: Trace<'a>) -> World<'a> {
         let configuration =
             Configuration { number: 1, initial_decree: Decree::ZERO, members: plan.members() };
-        let nodes = plan.versions.len();
         let node = |version: &ProtocolVersion| Node {
             disk: SimDisk::with_directory(Path::new(DIRECTORY)),
             version: *version,
@@ -193,7 +209,7 @@ impl<'a> World<'a> {
             serial: 0,
             network: Network::new(plan.weather),
             nodes: plan.versions.iter().map(node).collect(),
-            checker: Checker::new(nodes, &configuration),
+            checker: Checker::new(plan.models.clone(), &configuration),
             trace,
             counts: Counts::default(),
             phase: Phase::Safety,
@@ -229,6 +245,7 @@ impl<'a> World<'a> {
             requests: self.checker.history.requests() as u64,
             acknowledged: self.checker.acknowledged(),
             aborted: self.checker.aborted,
+            legacy_cookies: self.checker.doubled,
             ..self.counts
         }
     }
@@ -291,8 +308,9 @@ impl<'a> World<'a> {
                 self.lift(node);
                 Ok(())
             }
-            Event::Client => {
-                self.client();
+            Event::Client => self.client(),
+            Event::Drained(end) => {
+                self.drained(end);
                 Ok(())
             }
             Event::Bootstrap => {
@@ -349,6 +367,7 @@ impl<'a> World<'a> {
         if !healed && self.dice.chance(40) {
             known.disk.arm(self.dice.below(12));
         }
+        let fails_to_load = !healed && self.plan.frail == Some(node) && self.dice.chance(150);
         let start = Start {
             node,
             plan: &self.plan,
@@ -356,6 +375,7 @@ impl<'a> World<'a> {
             disk: &known.disk,
             faulty: known.conditions.full_disk > self.now,
             refuses_saves: known.conditions.refuses_saves > self.now,
+            fails_to_load,
             now: self.now,
         };
         let version = known.version;
@@ -363,10 +383,12 @@ impl<'a> World<'a> {
             Ok(process) => {
                 let known = &mut self.nodes[node];
                 known.disk.disarm();
+                known.disk.holes_are_cut();
                 known.incarnation += 1;
                 let end = End { node, incarnation: known.incarnation };
                 let status = process.core.status();
                 let refused = process.saving_refused;
+                self.counts.relearned += u64::from(process.relearns);
                 known.process = Some(process);
                 self.counts.starts += 1;
                 self.trace.note(self.now, &[1, node as u64, status.accepted.decree.0], || {
@@ -387,6 +409,17 @@ impl<'a> World<'a> {
                 self.nodes[node].disk.crash(crash, &mut self.dice);
                 self.counts.crashes += 1;
                 let pause = self.dice.millis(10, 500);
+                self.after(pause, Event::Start(node));
+                Ok(())
+            }
+            Err(NoStart::Refused(text)) => {
+                self.trace.note(self.now, &[23, node as u64], || text);
+                self.counts.refused += 1;
+                let known = &mut self.nodes[node];
+                known.disk.disarm();
+                known.disk.crash(Crash::Kill, &mut self.dice);
+                known.disk.repair();
+                let pause = self.dice.millis(100, 5_000);
                 self.after(pause, Event::Start(node));
                 Ok(())
             }

@@ -77,6 +77,9 @@ pub(super) struct Replay<'a> {
     pub(super) saved: Vec<CheckpointInfo>,
     /// Checkpoints that could not be used.
     unusable: Vec<Decree>,
+    /// The highest ballot in a header of one whose state could not be loaded. It counts when all is read: a Decision on
+    /// the way makes more of a promise than was there.
+    unusable_promised: Ballot,
     /// Decree of the last vote record read.
     last_vote: Option<Decree>,
     hidden: Option<Hidden>,
@@ -124,6 +127,7 @@ impl<'a> Replay<'a> {
             saving_refused: false,
             saved: Vec::new(),
             unusable: Vec::new(),
+            unusable_promised: Ballot::EMPTY,
             last_vote: None,
             hidden: None,
         })
@@ -144,6 +148,7 @@ impl<'a> Replay<'a> {
         self.choose_checkpoint(target)?;
         self.take_initial_members();
         self.read_logs(target, save_to)?;
+        self.promised = self.promised.max(self.unusable_promised);
         self.take_next_vote()?;
         self.require_members()?;
         let position = self.accepted.position();
@@ -186,6 +191,8 @@ impl<'a> Replay<'a> {
             // An application that overlooked a read error must not go on with that state [STOR-46].
             if !loaded || reader.has_failed() {
                 self.unusable.push(decree);
+                // Of what was copied no log says the promise [PROTO-14].
+                self.unusable_promised = self.unusable_promised.max(reader.header().promised);
                 let reason = "the application could not load it".to_owned();
                 self.notes.push(Note::CheckpointSkipped { decree, reason, clause: None });
                 continue;
@@ -306,7 +313,7 @@ impl<'a> Replay<'a> {
         };
         indexed.end = end.offset;
         self.tail(&path, &end, is_last)?;
-        if is_last && matches!(end.tail, Tail::Torn(_)) {
+        if is_last && matches!(end.tail, Tail::Torn(_) | Tail::Damaged(_)) {
             self.look_beyond(&path, &mut scanner, end.offset)?;
         }
         if self.behind_gap.is_empty() {

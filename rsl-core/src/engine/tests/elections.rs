@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::harness::{
-    Bench, Cluster, at, ballot, configuration, header, prepare, promise, recovered, settings,
+    Bench, Cluster, at, ballot, configuration, header, link, prepare, promise, recovered, settings,
     status_response, vote,
 };
-use crate::engine::{Command, Role, Settings};
+use crate::engine::{Command, Input, Role, Settings};
 use crate::format::Record;
-use crate::types::{Ballot, Decree, Position, ProtocolVersion};
+use crate::types::{Ballot, Decree, Instant, Position, ProtocolVersion};
 use crate::wire::Message;
 
 fn candidate() -> Bench {
@@ -75,6 +75,24 @@ fn prepares_are_repeated_with_their_checksum() {
     .encode_with_checksum()
     .unwrap();
     assert!(again.iter().all(|sum| *sum == crate::wire::message_checksum(&bytes)));
+}
+
+/// [PROTO-95] [PROTO-150]: other messages to a peer put the repetition of a Prepare off, but not for the whole candidacy:
+/// Joins go out every second (found by the simulator).
+#[test]
+fn joins_do_not_keep_a_prepare_from_being_repeated() {
+    let mut bench = candidate();
+    let start = bench.now;
+    let mut repeated = Vec::new();
+    for second in 1..=12 {
+        bench.now = Instant(start.0 + second * 1_000_000);
+        let just_before = Some(Instant(bench.now.0 - 500_000));
+        let links = [2, 3].map(|peer| link(peer, just_before));
+        bench.give(vec![Input::Links(links.to_vec())]);
+        let prepares = bench.sent.drain(..).filter(|(_, message)| matches!(message, Message::Prepare(_)));
+        repeated.push(prepares.count());
+    }
+    assert_eq!(repeated, [0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2], "after twice the receive timeout of 5 s");
 }
 
 /// [PROTO-95] [PROTO-175]: a candidate nobody promises anything gives up after 30 election delays.

@@ -33,8 +33,8 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// A torn write leaves part of one record. Whole ones behind it were written, and maybe acknowledged: the length of
-    /// the one before them is damaged. As behind a gap, what they prove is kept and has to be learned anew [HARD-374].
+    /// A torn write leaves part of one record. Whole ones behind its first page were written, and maybe acknowledged: the
+    /// length of the one before them is damaged, whether it goes beyond the file or just to its end. As behind a gap, what they prove is kept and has to be learned anew [HARD-374].
     pub(super) fn look_beyond<S: ReadAt + ?Sized>(
         &mut self,
         path: &Path,

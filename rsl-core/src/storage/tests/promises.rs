@@ -233,6 +233,38 @@ fn a_damaged_length_before_whole_records() {
     }
 }
 
+/// [HARD-34] [HARD-374]: a damaged length that reaches just to the end of the file takes the votes behind it into one
+/// damaged record: neither is this the last record, nor are they forgotten (found by the simulator).
+#[test]
+fn a_damaged_length_over_whole_records() {
+    let disk = disk();
+    put_log(&disk, 0, &[vote(0, 1), vote(1, 1), vote(2, 1), vote(2, 5)]);
+    let mut bytes = disk.get(&log_name(0)).unwrap();
+    let damaged = bytes.len() / 4 * 2;
+    bytes[damaged + 3] += 2;
+    disk.put(&log_name(0), &bytes);
+    for round in 0..2 {
+        let restored = start(&disk).0.unwrap();
+        assert_eq!(restored.recovered.accepted.decree(), Decree(1), "start {round}");
+        assert_eq!(restored.recovered.promised, ballot(5));
+        assert_eq!(restored.recovered.relearn, Some(Position::new(Decree(2), ballot(5))));
+    }
+}
+
+/// [PROTO-14]: the promise in a checkpoint counts also when its state cannot be loaded: a copied one says what no log
+/// here says (found by the simulator).
+#[test]
+fn an_unusable_checkpoint_keeps_its_promise() {
+    let disk = disk();
+    put_checkpoint(&disk, 1);
+    put_log(&disk, 0, &votes(0..=12));
+    checkpoint(&disk, 9, vote_of(ProtocolVersion::V4, 10, 1), ballot(8), b"state");
+    let mut app = App { refuse_loads: 1, ..App::default() };
+    let restored = restore(&open(&disk), &settings(), &mut app).unwrap();
+    assert_eq!(restored.recovered.accepted.decree(), Decree(12));
+    assert_eq!(restored.recovered.promised, ballot(8));
+}
+
 /// [HARD-374]: a vote behind the gap must be learned anew whatever its ballot.
 #[test]
 fn a_low_ballot_behind_a_gap_counts() {
