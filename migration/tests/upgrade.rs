@@ -196,6 +196,19 @@ fn a_host_that_does_not_start_is_named() {
 }
 
 #[test]
+fn a_host_that_listens_where_the_proxy_does_is_told_why_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = format!("{RSL} replica {}", PLACEHOLDERS.replace("--self {self}", "--trace {dir}.{self}"));
+    // It would try for minutes; the first words come at once.
+    let host = format!("timeout 5 {host}");
+    let kept = dir.path().join("kept");
+    let output = upgrade(&["bad-links", "--json", "--old", &host, "--dir", kept.to_str().unwrap()]);
+    let said = json(&output)["error"].to_string();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("has to listen on the ports of {self}"), "{said}");
+}
+
+#[test]
 fn a_taken_control_port_is_named() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();

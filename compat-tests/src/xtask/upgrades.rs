@@ -13,17 +13,18 @@ use crate::{managed, native};
 const USUAL: [(&str, &str); 3] =
     [("classic-3", "cpp"), ("crash-swap", "csharp"), ("partitioned-primary", "rust")];
 
-/// Plays the usual plans. The C# host is built with the managed bindings, in a step before; without mono its plan is
-/// skipped.
+/// Plays the usual plans; without mono the one with the C# host is skipped.
 pub(crate) fn usual(steps: &mut Steps, rsl: &Path) {
     for (plan, new) in USUAL {
         steps.run(&format!("upgrade: {plan}, {new} host"), || {
-            if new == "cpp" {
-                native::build_programs(false)?;
-            }
-            if new == "csharp" && !managed::has_mono() {
-                println!("skipped: mono is not here: {}", managed::GET_MONO);
-                return Ok(Outcome::skipped());
+            match new {
+                "cpp" => drop(native::build_programs(false)?),
+                "csharp" if !managed::has_mono() => {
+                    println!("skipped: mono is not here: {}", managed::GET_MONO);
+                    return Ok(Outcome::skipped());
+                }
+                "csharp" => managed::build_framework(false)?,
+                _rust => {}
             }
             play(rsl, plan, new)
         });

@@ -169,7 +169,14 @@ impl<'a> Fleet<'a> {
             fleet
                 .cluster
                 .add(hosts.of(side), settings, READY)
-                .map_err(|error| format!("{side} host: {error}"))?;
+                .map_err(|error| {
+                    let hint = if fleet.network.is_some() {
+                        "; the plan disturbs links: a host has to listen on the ports of {self}, whatever {members} says"
+                    } else {
+                        ""
+                    };
+                    format!("{side} host: {error}{hint}")
+                })?;
             fleet.seats.push(Seat { side, version: plan.version, away: false });
             fleet.note_start(place);
             fleet.traffic.add(&member.id, lease.first());

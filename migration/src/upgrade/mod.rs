@@ -204,13 +204,31 @@ impl Args {
         if name == "soak" {
             let seed =
                 self.seed.unwrap_or_else(|| std::hash::RandomState::new().build_hasher().finish() >> 32);
-            eprintln!("replay with: rsl upgrade soak --seconds {} --seed {seed}", self.seconds);
+            eprintln!("replay with: {}", self.replay(seed));
             let (soak, plan) = Soak::new(seed, self.seconds, self.protocol)?;
             return Ok((plan, Some(soak)));
         }
         let text = read_plan(name)?;
         let plan = Plan::parse(&text, self.protocol);
         Ok((plan.map_err(|why| format!("plan {name}: {}", why.trim_end()))?, None))
+    }
+
+    /// The command that draws the same steps again.
+    fn replay(&self, seed: u64) -> String {
+        let mut command = format!("rsl upgrade soak --seconds {} --seed {seed}", self.seconds);
+        let protocol = self.protocol.map(|version| version.to_string());
+        let swap = self.swap_seconds.map(|seconds| seconds.to_string());
+        let options = [("--protocol", protocol), ("--swap-seconds", swap)];
+        let maps = self.old_dir_map.iter().map(|map| ("--old-dir-map", map));
+        let maps = maps.chain(self.new_dir_map.iter().map(|map| ("--new-dir-map", map)));
+        let hosts = [("--old", &self.old), ("--new", &self.new)].into_iter().chain(maps);
+        let all = options.iter().filter_map(|(name, text)| Some((*name, text.as_ref()?))).chain(hosts);
+        for (name, text) in all {
+            // A text with a zero byte cannot come from a command line.
+            let quoted = shlex::try_quote(text).unwrap_or_default();
+            command += &format!(" {name} {quoted}");
+        }
+        command
     }
 
     fn list_plans(&self) -> Result<bool, Failure> {
