@@ -236,12 +236,6 @@ static DIFFERENCES: &[Difference] = &[
         ours: Ours::Fails,
     },
     Difference { case: "middle log and last checkpoint deleted", clause: "HARD-375", ours: Ours::Fails },
-    // Legacy starts, and dies at the next start of the vote it appended behind the old ones.
-    Difference {
-        case: "extra log with number maxdecree+50 containing a copy of the first log",
-        clause: "HARD-375",
-        ours: Ours::Fails,
-    },
     Difference { case: "extra file abc.log", clause: "HARD-57", ours: Ours::Starts(142, 143, 114) },
     Difference { case: "extra file abc.codex", clause: "HARD-57", ours: Ours::Starts(142, 143, 114) },
     Difference {

@@ -67,6 +67,9 @@ pub enum Note {
         /// The last of them.
         last: Position,
     },
+    /// A log that begins with votes read before and holds nothing new. Legacy passes over them, too, but appends to it
+    /// and dies of that; ours sets it aside.
+    RepeatingLog(PathBuf),
     /// A checkpoint asked for during replay could not be saved.
     SaveFailed(String),
     /// The application's load of nothing failed on a first start (decision 5).
@@ -83,7 +86,9 @@ impl Note {
             Note::HistoryEnds { .. } | Note::RecordsBeyondTorn { .. } => Some("HARD-374"),
             Note::DamagedTail { .. } => Some("HARD-34"),
             Note::CheckpointSkipped { clause, .. } => *clause,
-            Note::TornTail { .. } | Note::SaveFailed(_) | Note::FirstLoadRefused => None,
+            Note::TornTail { .. } | Note::RepeatingLog(_) | Note::SaveFailed(_) | Note::FirstLoadRefused => {
+                None
+            }
         }
     }
 }
@@ -120,6 +125,9 @@ impl fmt::Display for Note {
                  are dropped, and votes among them will be learned anew",
                 path.display()
             ),
+            Note::RepeatingLog(path) => {
+                write!(f, "{} repeats older records and nothing else: set aside", path.display())
+            }
             Note::SaveFailed(reason) => {
                 write!(f, "a checkpoint asked for during replay was not saved: {reason}")
             }

@@ -70,6 +70,8 @@ pub(super) struct Replay<'a> {
     pub(super) beyond_torn: bool,
     /// Names of logs behind a gap that an unusable checkpoint covers, oldest first.
     pub(super) behind_gap: Vec<Decree>,
+    /// Names of logs that only repeat what was read before them.
+    pub(super) repeating: Vec<Decree>,
     pub(super) relearn: Option<Position>,
     pub(super) notes: Vec<Note>,
     pub(super) saving_refused: bool,
@@ -91,6 +93,10 @@ struct Current<'a> {
     name: Decree,
     /// A vote or decision of it has been used.
     used: bool,
+    /// A vote of it has been read.
+    has_votes: bool,
+    /// It begins with a vote that was read before.
+    repeats: bool,
 }
 
 impl<'a> Replay<'a> {
@@ -122,6 +128,7 @@ impl<'a> Replay<'a> {
             logs: Vec::new(),
             beyond_torn: false,
             behind_gap: Vec::new(),
+            repeating: Vec::new(),
             relearn: known.relearn,
             notes: listing.foreign.iter().cloned().map(Note::ForeignName).collect(),
             saving_refused: false,
@@ -289,7 +296,7 @@ impl<'a> Replay<'a> {
         let mut indexed = IndexedLog::new(name, Arc::clone(&file));
         let mut scanner = LogScanner::new(&*file).map_err(failed)?;
         let mut highest_ballot = Ballot::EMPTY;
-        let mut current = Current { path: &path, name, used: false };
+        let mut current = Current { path: &path, name, used: false, has_votes: false, repeats: false };
         let end = loop {
             match scanner.step().map_err(|fault| RestoreError::fault(&path, fault))? {
                 Step::End(end) => break end,
@@ -311,6 +318,11 @@ impl<'a> Replay<'a> {
                 }
             }
         };
+        if current.repeats {
+            self.repeating.push(name);
+            self.notes.push(Note::RepeatingLog(path));
+            return Ok(());
+        }
         indexed.end = end.offset;
         self.tail(&path, &end, is_last)?;
         if is_last && matches!(end.tail, Tail::Torn(_) | Tail::Damaged(_)) {
@@ -332,6 +344,8 @@ impl<'a> Replay<'a> {
         target: &mut dyn RestoreTarget,
         save_to: Option<&Directory>,
     ) -> Result<(), RestoreError> {
+        let is_first_vote = !current.has_votes;
+        current.has_votes |= matches!(record, Record::Vote(_));
         let fail = |reason| RestoreError::at(current.path, offset, reason);
         let position = record.position();
         if position.ballot == Ballot::EMPTY {
@@ -345,9 +359,16 @@ impl<'a> Replay<'a> {
             self.behind(&record);
             return Ok(());
         }
+        if current.repeats {
+            return self.repeated(&record).map_err(fail);
+        }
         if let Record::Vote(vote) = &record
             && !self.follows(vote.decree())
         {
+            if is_first_vote && position.decree <= self.executed && self.hidden.is_none() {
+                current.repeats = true;
+                return Ok(());
+            }
             return self.gap(current, offset, position);
         }
         // Decree 0 without a checkpoint was accepted, but is never executed [HARD-369].

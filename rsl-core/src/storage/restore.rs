@@ -228,15 +228,16 @@ fn cut_tail(directory: &Directory, log: &mut ScannedLog) -> Result<(), RestoreEr
     Ok(())
 }
 
-/// Notes what unusable records prove before they go, and takes logs behind a gap out of the way [HARD-374].
+/// Notes what unusable records prove before they go, and takes logs behind a gap out of the way [HARD-374], and those
+/// that only repeat others: what follows must not be appended behind old votes.
 fn set_aside(directory: &Directory, replay: &mut Replay<'_>) -> Result<(), RestoreError> {
-    if replay.behind_gap.is_empty() && !replay.beyond_torn {
+    if replay.behind_gap.is_empty() && replay.repeating.is_empty() && !replay.beyond_torn {
         return Ok(());
     }
     let failed = |error| RestoreError::new(directory.path(), error);
     let promise = Promise { promised: replay.promised, relearn: replay.relearn };
     directory.remember(promise).map_err(failed)?;
-    for log in &replay.behind_gap {
+    for log in replay.behind_gap.iter().chain(&replay.repeating) {
         let path = directory.file(FileName::Log(*log));
         let mut aside = path.clone().into_os_string();
         aside.push(".unreachable");

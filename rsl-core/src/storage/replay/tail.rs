@@ -1,4 +1,5 @@
-//! What a replay makes of the end of a log: torn and damaged records, and whole ones behind them.
+//! What a replay makes of the end of a log: torn and damaged records, and whole ones behind them; and of a log that
+//! repeats others.
 
 use std::path::Path;
 
@@ -83,5 +84,20 @@ impl Replay<'_> {
             let decree = tail.header.decree;
             self.hidden = Some(Hidden { path: path.to_owned(), offset, decree });
         }
+    }
+
+    /// A record of a log that begins with a vote read before. Legacy passes over what is part of the state, and so does
+    /// this, as long as there is nothing new in it.
+    pub(super) fn repeated(&self, record: &Record) -> Result<(), RestoreReason> {
+        let found = record.position();
+        let is_known = match record {
+            Record::Prepare(_) => true,
+            Record::Vote(vote) => found == self.accepted.position() && vote.same_value(&self.accepted),
+            Record::Decision(_) => false,
+        };
+        if is_known || found.decree <= self.executed {
+            return Ok(());
+        }
+        Err(RestoreReason::Gap { expected: self.accepted.decree().next(), found })
     }
 }

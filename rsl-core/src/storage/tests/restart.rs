@@ -229,6 +229,32 @@ fn inconsistent_records_fail_the_start() {
     }
 }
 
+/// [STOR-59] [STOR-83] A later log that only repeats older votes changes nothing, as in legacy; what comes next is not
+/// appended behind those votes, so that either library starts again. One with something new is no repetition.
+#[test]
+fn a_log_that_repeats_others_is_set_aside() {
+    for repeated in [0..=2, 2..=4] {
+        let disk = disk();
+        put_log(&disk, 0, &votes(0..=4));
+        put_log(&disk, 54, &votes(repeated));
+        let mut restored = start(&disk).0.unwrap();
+        assert_eq!(restored.recovered.accepted.decree(), Decree(4));
+        restored.log.append(&vote(5, 1), None).unwrap();
+        restored.log.flush().unwrap();
+        drop(restored);
+        assert!(disk.get(&path("54.log.unreachable")).is_some() && disk.get(&log_name(54)).is_none());
+        assert_eq!(started(&disk), (4, 5, ballot(1)));
+    }
+    for new in [votes(2..=5), vec![vote(2, 1), vote(3, 1), vote(4, 2)], vec![vote(3, 1), decision(4, 1)]] {
+        let disk = disk();
+        put_log(&disk, 0, &votes(0..=4));
+        put_log(&disk, 54, &new);
+        let error = start(&disk).0.unwrap_err();
+        assert_eq!((error.path.clone(), error.reason.clause()), (log_name(54), Some("HARD-375")), "{error}");
+        assert_eq!(disk.get(&log_name(54)).unwrap(), log(&new));
+    }
+}
+
 /// The rows of STOR-65's table that have no clause of their own: [STOR-61] [STOR-62] [STOR-63] [STOR-6].
 #[test]
 fn situations_of_the_table() {
