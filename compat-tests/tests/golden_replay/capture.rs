@@ -15,12 +15,13 @@ use serde_json::Value;
 
 /// A recorded run.
 pub(crate) struct Capture {
-    pub(crate) scenario: String,
     pub(crate) version: u16,
     /// All members that occur in it.
     pub(crate) members: MemberSet,
     /// Started without a member set.
     pub(crate) new_api: bool,
+    /// What the replicas were started with beside the test defaults.
+    arguments: Value,
     marks: Vec<(f64, String)>,
     connections: Vec<Connection>,
 }
@@ -100,13 +101,18 @@ impl Capture {
         }
         let new_api = marks.iter().any(|(_, mark)| mark.contains("new API"));
         Ok(Capture {
-            scenario: text(&manifest["scenario"])?,
             version: u16::try_from(manifest["version"].as_u64().ok_or("no version")?)?,
             members: MemberSet { nodes: nodes?, cookie: Bytes::new() },
             new_api,
+            arguments: manifest["replicaArgs"].clone(),
             marks,
             connections,
         })
+    }
+
+    /// A configuration parameter that the replicas were started with, if it is not a test default.
+    pub(crate) fn argument(&self, name: &str) -> Option<u64> {
+        self.arguments[name].as_u64()
     }
 
     fn position(&self, id: &str) -> usize {
@@ -128,8 +134,12 @@ impl Capture {
         }
         let mut members = self.members.clone();
         // A later member was started with the whole list.
-        if self.position(id) < 3 {
-            members.nodes.truncate(3);
+        let first = self.marks.iter().find_map(|(_, mark)| {
+            let number = mark.strip_prefix("starting first ")?;
+            number.split(' ').next()?.parse().ok()
+        });
+        if let Some(first) = first.filter(|first| self.position(id) < *first) {
+            members.nodes.truncate(first);
         }
         Some(Arc::new(members))
     }
@@ -157,6 +167,16 @@ impl Capture {
     pub(crate) fn opened_to(&self, id: MemberId, connection: u64) -> Option<MemberId> {
         let known = self.connections.iter().find(|known| known.number == connection)?;
         (known.client_id.parse() == Ok(id)).then(|| known.server_id.parse().ok()).flatten()
+    }
+
+    /// Whether `id` had a connection of its own to `peer` at that time and kept it.
+    pub(crate) fn is_connected(&self, id: MemberId, peer: MemberId, at: f64) -> bool {
+        let start = self.marks.first().map_or(0.0, |(at, _)| *at);
+        let of = |text: &str, member: MemberId| text.parse() == Ok(member);
+        self.connections.iter().any(|known| {
+            let lasts = known.opened - start <= at && known.closed - start > at + 0.3;
+            !known.learn && lasts && of(&known.client_id, id) && of(&known.server_id, peer)
+        })
     }
 
     /// What happened at a replica, in order.

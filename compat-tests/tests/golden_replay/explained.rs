@@ -5,28 +5,37 @@
 //! | HARD-372 | a log without votes reports smallest decree 0, "I have everything" | 2^63-1 |
 //! | HARD-31, HARD-339 | the placeholder after a configuration change has checksum 0 | the right one |
 //!
-//! Where a deviation leads the conversation another way the rest of it cannot be compared: see `ENDS`.
+//! Where a deviation leads the conversation another way the rest of it cannot be compared: see [`leads_elsewhere`].
 
-use rsl_core::types::Decree;
+use rsl_core::engine::Status;
+use rsl_core::types::{Ballot, Decree};
 use rsl_core::wire::{Header, Join, LogRange, Message, PrepareAccepted, StatusResponse, Vote};
 
-/// Conversations that go another way for a reason: the test, how the deviation begins, the reason.
-const ENDS: [(&str, &str, &str); 2] = [
-    (
-        "engine/mixed/v1/101",
-        "never said: Vote v1 0@3.101",
-        "HARD-314: a re-proposal keeps the version of the vote, here 3; legacy encodes it in its own, here 1",
-    ),
-    (
-        "engine/reconfig/v6/delta4",
-        "never said: StatusQuery v6 5@0. conf 2",
-        "HARD-341: no round starts before the learn stream has ended; legacy starts one at the Decision in it",
-    ),
-];
-
-/// Whether this deviation is known to lead another way.
-pub(crate) fn ends_there(test: &str, deviation: &str) -> bool {
-    ENDS.iter().any(|(known, text, _)| *known == test && deviation.contains(text))
+/// Why the conversation goes another way from where legacy said `theirs`, if it does for a reason: the core is in this
+/// state and has said `said` to the same replica.
+pub(crate) fn leads_elsewhere(status: &Status, said: &[&Message], theirs: &Message) -> Option<&'static str> {
+    match theirs {
+        Message::Vote(theirs) => {
+            let same = |ours: &Vote| ours.position() == theirs.position() && ours.same_value(theirs);
+            let kept = said.iter().any(|ours| match ours {
+                Message::Vote(ours) => ours.version() > theirs.version() && same(ours),
+                _ => false,
+            });
+            kept.then_some(
+                "HARD-314: a re-proposal keeps the version of the vote; legacy encodes it in its own",
+            )
+        }
+        Message::StatusQuery(query) => {
+            // Where a configuration begins that it has learned.
+            let begins = query.ballot == Ballot::EMPTY && query.configuration > 1;
+            let learned =
+                status.configuration == query.configuration && status.accepted.decree >= query.decree;
+            (begins && learned).then_some(
+                "HARD-341: no round starts before the learn stream has ended; legacy starts one at the Decision in it",
+            )
+        }
+        _ => None,
+    }
 }
 
 /// What legacy says instead of `ours`, where a hardening clause changes it; `theirs` is what it said.

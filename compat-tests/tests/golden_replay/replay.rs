@@ -18,6 +18,7 @@ use rsl_core::wire::{Message, Vote};
 
 use crate::capture::{Capture, Event, What};
 use crate::compare::{may_be_read, says_the_same, short};
+use crate::explained;
 use crate::rig::{Query, Rig, Said, Start};
 use crate::search::{Choice, Found, Script, improved};
 
@@ -54,19 +55,25 @@ struct Pending {
     message: Message,
     /// The payload that the answer to this vote has.
     payload: Option<u64>,
+    /// The configuration of the replica when it was received.
+    configuration: u32,
 }
 
 /// Messages of the record that were said, and what was not in the best order that was found.
 pub(crate) struct Outcome {
     pub(crate) matched: usize,
+    /// Messages of its own beyond the record, to peers that could have got them.
+    pub(crate) surplus: usize,
     pub(crate) attempts: usize,
+    /// Why the record cannot be followed to its end.
+    pub(crate) ended: Option<&'static str>,
     pub(crate) deviation: Option<Deviation>,
 }
 
 struct Replay<'a, C> {
     capture: &'a Capture,
-    /// What legacy says instead of a message, where a hardening clause changes it.
-    as_legacy: &'a dyn Fn(&Message, &Message) -> Option<Message>,
+    /// It may say otherwise what a hardening clause changes.
+    hardened: bool,
     id: MemberId,
     seed: u64,
     script: Script,
@@ -77,17 +84,23 @@ struct Replay<'a, C> {
     sent: BTreeMap<MemberId, (u64, Message)>,
     /// Messages that old have been looked at, whatever the record shows.
     latency: f64,
+    /// A learn port was asked for its status: the next copy is the application's.
+    asked: bool,
     payload: u64,
     next_token: u64,
     matched: usize,
+    /// Messages of its own that were skipped.
+    surplus: usize,
+    /// The conversation goes another way from here on, for this reason.
+    ended: Option<&'static str>,
+    events: &'a [Event],
+    /// The event that is looked at.
+    index: usize,
 }
 
-/// Replays until an order is found that explains the record; `as_legacy` says what is said otherwise on purpose.
-pub(crate) fn replay<C: Consensus>(
-    capture: &Capture,
-    id: &str,
-    as_legacy: &dyn Fn(&Message, &Message) -> Option<Message>,
-) -> Result<Outcome, Failed> {
+/// Replays until an order is found that explains the record. A `hardened` core may say otherwise what a hardening clause
+/// changes.
+pub(crate) fn replay<C: Consensus>(capture: &Capture, id: &str, hardened: bool) -> Result<Outcome, Failed> {
     let events = capture.events(id);
     let id: MemberId = id.parse()?;
     let mut attempts = 0;
@@ -95,7 +108,7 @@ pub(crate) fn replay<C: Consensus>(
         attempts += 1;
         let mut replay = Replay::<C> {
             capture,
-            as_legacy,
+            hardened,
             id,
             seed,
             script,
@@ -104,16 +117,24 @@ pub(crate) fn replay<C: Consensus>(
             pending: Vec::new(),
             sent: BTreeMap::new(),
             latency,
+            asked: false,
             payload: 0,
             next_token: 0,
             matched: 0,
+            surplus: 0,
+            ended: None,
+            events: &events,
+            index: 0,
         };
-        let result = replay.run(&events);
+        let result = replay.run();
         let mut script = replay.script;
         script.made.truncate(script.next);
         let answers = |said: &&Said| matches!(said.to, Destination::Connection(_));
-        let extra = replay.rig.map_or(0, |rig| rig.said.iter().filter(answers).count());
-        Found { matched: replay.matched, extra, script, deviation: result.err() }
+        let waiting = replay.pending.len();
+        let extra = waiting + replay.rig.map_or(0, |rig| rig.said.iter().filter(answers).count());
+        let (matched, surplus, ended) = (replay.matched, replay.surplus, replay.ended);
+        let deviation = result.err().filter(|_| ended.is_none());
+        Found { matched, surplus, extra, script, ended, deviation }
     };
     let mut best: Option<Found> = None;
     let starts = (0..SEEDS).flat_map(|seed| LATENCIES.map(|latency| (seed, latency)));
@@ -132,17 +153,18 @@ pub(crate) fn replay<C: Consensus>(
             break;
         }
     }
-    let Found { matched, deviation, .. } = best.ok_or("no seed")?;
-    Ok(Outcome { matched, attempts, deviation })
+    let Found { matched, surplus, ended, deviation, .. } = best.ok_or("no seed")?;
+    Ok(Outcome { matched, surplus, attempts, ended, deviation })
 }
 
 impl<C: Consensus> Replay<'_, C> {
-    fn run(&mut self, events: &[Event]) -> Result<(), Deviation> {
-        let mut epoch = 0;
+    fn run(&mut self) -> Result<(), Deviation> {
+        let (mut epoch, events) = (0, self.events);
         for (index, event) in events.iter().enumerate() {
+            self.index = index;
             let failed = |text| Deviation { at: event.at, text };
             if event.epoch > epoch {
-                self.end(event.at).map_err(failed)?;
+                self.end().map_err(failed)?;
                 epoch = event.epoch;
             }
             if self.rig.as_ref().is_some_and(|rig| rig.stopped.is_some()) {
@@ -151,55 +173,77 @@ impl<C: Consensus> Replay<'_, C> {
             let rig = self.rig().map_err(failed)?;
             rig.follow(event.at);
             self.event(event, &events[index + 1..]).map_err(failed)?;
-            self.unrecorded(event.at).map_err(failed)?;
+            self.unrecorded().map_err(failed)?;
         }
         let last = events.last().map_or(0.0, |event| event.at);
-        self.end(last).map_err(|text| Deviation { at: last, text })
+        self.end().map_err(|text| Deviation { at: last, text })
     }
 
     /// The replica is gone.
-    fn end(&mut self, at: f64) -> Result<(), String> {
+    fn end(&mut self) -> Result<(), String> {
         self.pending.clear();
-        self.unrecorded(at)?;
+        self.unrecorded()?;
+        let unsaid = self.rig.iter().flat_map(|rig| &rig.said);
+        self.surplus += unsaid.filter(|said| is_surplus(self.capture, self.id, said)).count();
         match self.rig.take().and_then(|rig| rig.stopped) {
             Some(StopReason::Panicked(text)) => Err(format!("dies: {text}")),
             _ => Ok(()),
         }
     }
 
-    /// Answers that the recorded replica did not give, though their connection lasted.
-    fn unrecorded(&mut self, at: f64) -> Result<(), String> {
-        let Some(rig) = &mut self.rig else { return Ok(()) };
-        let closed = |connection| self.capture.closed(connection);
-        let extra = rig.said.iter().position(|said| match said.to {
+    /// Answers that the recorded replica does not give from here on, though their connection lasts. They are looked for
+    /// as soon as they are said: a choice that was wrong is found close to where it was made.
+    fn unrecorded(&mut self) -> Result<(), String> {
+        let Some(rig) = &self.rig else { return Ok(()) };
+        let extra = rig.said.iter().find(|said| match said.to {
             Destination::Connection(connection) => {
-                said.at < at - ANSWERED_WITHIN
-                    && self.capture.opened_to(self.id, connection.0).is_none()
-                    && closed(connection.0) > said.at + ANSWERED_WITHIN
+                self.capture.opened_to(self.id, connection.0).is_none()
+                    && self.capture.closed(connection.0) > said.at + ANSWERED_WITHIN
+                    && !self.is_recorded(connection, said)
             }
             Destination::Peer(_) | Destination::AllPeers => false,
         });
-        let Some(extra) = extra else { return Ok(()) };
-        let said = rig.said.remove(extra);
+        let Some(said) = extra else { return Ok(()) };
         Err(format!("not in the record: {} to {:?} at {:.6}", short(&said.message), said.to, said.at))
+    }
+
+    /// Whether the record has this answer, or the one for a run of votes that ends it [PROTO-80].
+    fn is_recorded(&self, connection: ConnectionId, said: &Said) -> bool {
+        let soon = self.events[self.index..].iter().take_while(|event| event.at < said.at + ANSWERED_WITHIN);
+        soon.filter_map(|event| match &event.what {
+            What::Answered { connection: on, message } if *on == connection.0 => Some(message),
+            _ => None,
+        })
+        .any(|message| {
+            let is_run =
+                matches!((&said.message, message), (Message::VoteAccepted(_), Message::VoteAccepted(_)));
+            let as_legacy = || self.hardened.then(|| explained::as_legacy(&said.message, message)).flatten();
+            is_run
+                || says_the_same(&said.message, message)
+                || as_legacy().is_some_and(|said| says_the_same(&said, message))
+        })
     }
 
     fn rig(&mut self) -> Result<&mut Rig<C>, String> {
         if self.rig.is_none() {
             let node = self.capture.members.get(self.id).ok_or("not a member")?;
             let id = self.id.to_string();
-            let few = self.capture.scenario == "copycheckpoint";
+            let argument = |name: &str| self.capture.argument(name);
+            let files = |name: &str, default: u64| {
+                usize::try_from(argument(name).unwrap_or(default)).unwrap_or(usize::MAX)
+            };
             let start = Start {
                 member: self.id,
                 version: self.capture.version_of(&id),
                 members: self.capture.initial_members(&id),
                 learn_port: node.learn_port,
                 retention: Retention {
-                    max_checkpoints: if few { 2 } else { 4 },
-                    max_logs: if few { 1 } else { 10 },
+                    max_checkpoints: files("maxCheckpoints", 4),
+                    max_logs: files("maxLogs", 10),
                 },
                 seed: self.seed,
                 now: EPOCH,
+                argument: &argument,
             };
             self.payload = 0;
             self.rig = Some(Rig::start(&self.disk, start)?);
@@ -227,7 +271,8 @@ impl<C: Consensus> Replay<'_, C> {
                     return self.rig()?.settle(Vec::new());
                 }
                 let payload = payload_of_answer(*connection, &message, later);
-                self.pending.push(Pending { at: event.at, from, message, payload });
+                let configuration = self.rig()?.status().configuration;
+                self.pending.push(Pending { at: event.at, from, message, payload, configuration });
                 Ok(())
             }
             What::Answered { connection, message } => {
@@ -252,12 +297,23 @@ impl<C: Consensus> Replay<'_, C> {
             pending.from.connection == connection && (!vote || matches!(pending.message, Message::Vote(_)))
         });
         let Some(first) = first else { return Ok(()) };
-        let Pending { from, message, payload, .. } = self.pending.remove(first);
+        let Pending { from, message, payload, configuration, .. } = self.pending.remove(first);
         if let Some(payload) = payload.filter(|payload| *payload != self.payload) {
             self.payload = payload;
             self.rig()?.settle(vec![Input::Command(Command::SetVotePayload(payload))])?;
         }
-        self.rig()?.settle(vec![Input::Message { from, message }])
+        let rig = self.rig()?;
+        let (known, was_queued) = (rig.said.len(), rig.status().configuration != configuration);
+        rig.settle(vec![Input::Message { from, message }])?;
+        if was_queued {
+            // Legacy drops what waits in its queues when the configuration changes [PROTO-73].
+            let new = self.rig()?.said.split_off(known);
+            let to = Destination::Connection(connection);
+            let kept = new.into_iter().filter(|said| said.to != to || self.is_recorded(connection, said));
+            let kept: Vec<Said> = kept.collect();
+            self.rig()?.said.extend(kept);
+        }
+        self.unrecorded()
     }
 
     fn feed_votes(&mut self, connection: ConnectionId) -> Result<(), String> {
@@ -273,7 +329,10 @@ impl<C: Consensus> Replay<'_, C> {
     /// Whether, and as which of its words, the core has said `message`. What is said to a peer on a connection of the
     /// replica's own leaves on the next one if that one breaks [PROTO-34].
     fn find(&mut self, to: Destination, message: &Message) -> Result<Option<usize>, String> {
-        let (as_legacy, capture, id) = (self.as_legacy, self.capture, self.id);
+        let (hardened, capture, id) = (self.hardened, self.capture, self.id);
+        let as_legacy = |ours: &Message, theirs: &Message| {
+            if hardened { explained::as_legacy(ours, theirs) } else { None }
+        };
         let rig = self.rig()?;
         if let Message::StatusResponse(theirs) = message {
             return Ok(rig.queries.iter().position(|query| {
@@ -297,13 +356,14 @@ impl<C: Consensus> Replay<'_, C> {
 
     fn take(&mut self, found: usize, message: &Message) -> Result<(), String> {
         self.matched += 1;
+        let (capture, id) = (self.capture, self.id);
         let rig = self.rig()?;
         if matches!(message, Message::StatusResponse(_)) {
             rig.queries.remove(found);
             return Ok(());
         }
         let destination = rig.said.remove(found).to;
-        let mut skipped = Vec::new();
+        let (mut skipped, mut surplus) = (Vec::new(), 0);
         let mut index = 0;
         rig.said.retain(|said| {
             index += 1;
@@ -311,10 +371,13 @@ impl<C: Consensus> Replay<'_, C> {
             if earlier && matches!(destination, Destination::Connection(_)) {
                 skipped.push(said.message.clone());
             }
-            // What was to be said to a peer before was not said: there was no connection then.
-            !(earlier
-                && (said.message.id() == message.id() || matches!(destination, Destination::Connection(_))))
+            // What was to be said to a peer before was not said: there was no connection then, or it is surplus.
+            let is_answer = matches!(destination, Destination::Connection(_));
+            let skip = earlier && (said.message.id() == message.id() || is_answer);
+            surplus += usize::from(skip && is_surplus(capture, id, said));
+            !skip
         });
+        self.surplus += surplus;
         // Of a run of votes only the last one was answered [PROTO-80].
         let coalesced = |said: &Message| {
             matches!(said, Message::VoteAccepted(_)) && matches!(message, Message::VoteAccepted(_))
@@ -402,12 +465,16 @@ impl<C: Consensus> Replay<'_, C> {
         }
         let rig = self.rig()?;
         let state = rig.describe();
+        let to_it = rig.said.iter().filter(|said| said.to == to);
+        let all: Vec<&Message> = to_it.map(|said| &said.message).collect();
+        let elsewhere = explained::leads_elsewhere(&rig.status(), &all, message);
         let said = rig.said.iter().filter(|said| said.to == to);
         let mut near: Vec<String> = said.map(|said| short(&said.message)).take(5).collect();
         if matches!(message, Message::StatusResponse(_)) {
             near = rig.queries.iter().flat_map(|query| &query.candidates).map(short).collect();
             near.dedup();
         }
+        self.ended = elsewhere.filter(|_| self.hardened);
         Err(format!("never said: {} to {to:?}; said {near:?}; {state}", short(message)))
     }
 
@@ -468,11 +535,12 @@ impl<C: Consensus> Replay<'_, C> {
         request: &Message,
         stream: &Bytes,
     ) -> Result<(), String> {
-        // CopyStateFromReplica asks and copies without the core [XFER-26].
+        // CopyStateFromReplica asks the learn port for the status and copies, without the core [XFER-26].
         if matches!(request, Message::StatusQuery(_)) {
+            self.asked = true;
             return Ok(());
         }
-        if self.capture.scenario == "copystate" && matches!(request, Message::FetchCheckpoint(_)) {
+        if matches!(request, Message::FetchCheckpoint(_)) && std::mem::take(&mut self.asked) {
             return self.rig()?.install(request.header().decree, stream);
         }
         let source = self.capture.members.nodes.iter().find(|node| node.learn_port == from.port());
@@ -513,6 +581,14 @@ impl<C: Consensus> Replay<'_, C> {
         }
         self.matched += 1;
         self.rig()?.deliver(&fetch, stream)
+    }
+}
+
+/// A message of the replica's own that is not in the record, although the peer could have got it.
+fn is_surplus(capture: &Capture, id: MemberId, said: &Said) -> bool {
+    match said.to {
+        Destination::Peer(peer) => capture.is_connected(id, peer, said.at),
+        Destination::Connection(_) | Destination::AllPeers => false,
     }
 }
 

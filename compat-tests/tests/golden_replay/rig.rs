@@ -73,7 +73,7 @@ pub(crate) struct Rig<C> {
 }
 
 /// How a replica is started.
-pub(crate) struct Start {
+pub(crate) struct Start<'a> {
     pub(crate) member: MemberId,
     pub(crate) version: ProtocolVersion,
     pub(crate) members: Option<Arc<MemberSet>>,
@@ -81,13 +81,15 @@ pub(crate) struct Start {
     pub(crate) retention: Retention,
     pub(crate) seed: u64,
     pub(crate) now: Instant,
+    /// A configuration parameter, where it is not the test default.
+    pub(crate) argument: &'a dyn Fn(&str) -> Option<u64>,
 }
 
 impl<C: Consensus> Rig<C> {
-    pub(crate) fn start(disk: &MemDisk, start: Start) -> Result<Rig<C>, String> {
+    pub(crate) fn start(disk: &MemDisk, start: Start<'_>) -> Result<Rig<C>, String> {
         let directory = Directory::open(Arc::new(disk.clone()), Path::new(DIRECTORY))
             .map_err(|error| error.to_string())?;
-        let settings = RestoreSettings {
+        let restore_settings = RestoreSettings {
             member: start.member,
             version: start.version,
             initial_members: start.members.clone(),
@@ -95,10 +97,11 @@ impl<C: Consensus> Rig<C> {
             refuse_damaged_tail: false,
         };
         let mut state = HostState::default();
-        let restored = restore(&directory, &settings, &mut state).map_err(|error| error.to_string())?;
+        let restored =
+            restore(&directory, &restore_settings, &mut state).map_err(|error| error.to_string())?;
         let executed = restored.recovered.executed;
         let seed = start.seed;
-        let core = C::recover(test_defaults(&start), restored.recovered, seed, start.now);
+        let core = C::recover(settings(&start), restored.recovered, seed, start.now);
         Ok(Rig {
             core,
             member: start.member,
@@ -393,32 +396,35 @@ impl<C: Consensus> Rig<C> {
     }
 }
 
-/// The test defaults of the host contract.
-fn test_defaults(start: &Start) -> Settings {
-    let second = Duration::from_secs(1);
+/// The test defaults of the host contract, but for what the replica was started with.
+fn settings(start: &Start<'_>) -> Settings {
+    let number = |name: &str, default: u64| (start.argument)(name).unwrap_or(default);
+    let seconds = |name: &str, default: u64| Duration::from_secs(number(name, default));
+    let percent = |name: &str, default: u64| u32::try_from(number(name, default)).unwrap_or(u32::MAX);
+    let flag = |name: &str| number(name, 0) != 0;
     Settings {
         member: start.member,
         learn_port: start.learn_port,
         version: start.version,
-        new_leader_grace_period: 3 * second,
-        heartbeat_interval: second,
-        election_delay: 4 * second,
-        election_randomize_percent: 50,
-        max_election_randomize: 2 * second,
-        initialize_retry_interval: second,
-        prepare_retry_interval: second,
-        vote_retry_interval: second,
-        receive_timeout: 5 * second,
-        vote_max_outstanding_interval: 300 * second,
-        checkpoint_query_interval: second,
-        join_messages_interval: second,
-        max_checkpoint_interval: Duration::ZERO,
-        max_log_len: 1 << 20,
-        log_len_randomize_percent: 0,
-        max_cache_len: 50 << 20,
-        max_vote_len: 100 << 20,
-        promote_while_catching_up: false,
+        new_leader_grace_period: seconds("newLeaderGracePeriodSec", 3),
+        heartbeat_interval: seconds("heartBeatIntervalSec", 1),
+        election_delay: seconds("electionDelaySec", 4),
+        election_randomize_percent: percent("electionRandomize", 50),
+        max_election_randomize: seconds("maxElectionRandomizeSec", 1),
+        initialize_retry_interval: seconds("initializeRetryIntervalSec", 1),
+        prepare_retry_interval: seconds("prepareRetryIntervalSec", 1),
+        vote_retry_interval: seconds("voteRetryIntervalSec", 1),
+        receive_timeout: seconds("receiveTimeoutSec", 5),
+        vote_max_outstanding_interval: seconds("voteMaxOutstandingIntervalSec", 300),
+        checkpoint_query_interval: seconds("cPQueryRetryIntervalSec", 1),
+        join_messages_interval: seconds("joinMessagesIntervalSec", 1),
+        max_checkpoint_interval: seconds("maxCheckpointIntervalSec", 0),
+        max_log_len: number("maxLogLenMB", 1) << 20,
+        log_len_randomize_percent: percent("logLenRandomize", 0),
+        max_cache_len: number("maxCacheLengthMB", 50) << 20,
+        max_vote_len: number("maxMessageSizeMB", 100) << 20,
+        promote_while_catching_up: flag("allowPrimaryPromotionWhileCatchingUp"),
         remote_bootstrap: true,
-        use_global_accept_flag: false,
+        use_global_accept_flag: flag("useGlobalAcceptMessagesFlag"),
     }
 }

@@ -27,12 +27,19 @@ pub(crate) enum Choice {
     Wait,
 }
 
-/// The choices of a replay: which were made, of how many. The record does not show in which order the threads of the
-/// recorded replica took what it had received: a replay tries the orders until one explains the record.
+/// The choices of a replay. The record does not show in which order the threads of the recorded replica took what it had
+/// received: a replay tries the orders until one explains the record.
 #[derive(Clone, Default)]
 pub(crate) struct Script {
-    pub(crate) made: Vec<(usize, usize)>,
+    pub(crate) made: Vec<Made>,
     pub(crate) next: usize,
+}
+
+/// A choice that was made, and of what.
+#[derive(Clone)]
+pub(crate) struct Made {
+    chosen: Choice,
+    of: Vec<Choice>,
 }
 
 impl Script {
@@ -40,23 +47,32 @@ impl Script {
         if choices.len() < 2 {
             return choices.first().copied();
         }
-        if self.next == self.made.len() {
-            self.made.push((0, choices.len()));
+        let of = choices.to_vec();
+        match self.made.get_mut(self.next) {
+            Some(made) if of.contains(&made.chosen) => made.of = of,
+            // From here on it goes its own way.
+            _ => {
+                self.made.truncate(self.next);
+                self.made.push(Made { chosen: of[0], of });
+            }
         }
-        let (index, _) = self.made[self.next];
         self.next += 1;
-        choices.get(index).copied()
+        self.made.get(self.next - 1).map(|made| made.chosen)
     }
 
-    /// The same up to a choice, and there another one; the latest choices first.
-    fn variants(&self, last: usize) -> Vec<Script> {
+    /// The same up to a choice, and there another one; the latest choices first. With `goes_on` what was chosen before
+    /// comes behind that, as far as it can.
+    fn variants(&self, last: usize, goes_on: bool) -> Vec<Script> {
         let first = self.made.len().saturating_sub(last);
         let mut variants = Vec::new();
         for at in (first..self.made.len()).rev() {
-            let (chosen, count) = self.made[at];
-            for other in (0..count).filter(|other| *other != chosen) {
+            let Made { chosen, of } = &self.made[at];
+            for other in of.iter().filter(|other| *other != chosen) {
                 let mut made = self.made[..at].to_vec();
-                made.push((other, count));
+                made.push(Made { chosen: *other, of: of.clone() });
+                if goes_on {
+                    made.extend_from_slice(&self.made[at..]);
+                }
                 variants.push(Script { made, next: 0 });
             }
         }
@@ -67,7 +83,11 @@ impl Script {
 /// An order and how far it explains the record.
 pub(crate) struct Found {
     pub(crate) matched: usize,
-    /// Answers that were said and not looked for when it ended.
+    /// Messages of its own beyond the record, to peers that could have got them.
+    pub(crate) surplus: usize,
+    /// Why it cannot be followed further, if for a good reason.
+    pub(crate) ended: Option<&'static str>,
+    /// Answers that were said and not looked for when it ended, and messages that had not been looked at.
     pub(crate) extra: usize,
     pub(crate) script: Script,
     pub(crate) deviation: Option<Deviation>,
@@ -80,15 +100,21 @@ pub(crate) fn improved(here: &Found, run: &mut dyn FnMut(Script) -> Found) -> Op
             || (found.matched == here.matched && found.extra < here.extra)
     };
     let mut near = Vec::new();
-    for script in here.script.variants(CHOICES) {
+    for script in here.script.variants(CHOICES, false) {
         let found = run(script);
         if better(&found) {
             return Some(found);
         }
         near.push(found);
     }
+    for script in here.script.variants(CHOICES, true) {
+        let found = run(script);
+        if better(&found) {
+            return Some(found);
+        }
+    }
     for other in near.iter().take(PAIRS) {
-        for script in other.script.variants(NEAR) {
+        for script in other.script.variants(NEAR, false) {
             let found = run(script);
             if better(&found) {
                 return Some(found);
