@@ -15,8 +15,9 @@ namespace ManagedRSLib
 
         /// <summary>
         /// Asked before the library ends the process in an orderly way, with exit code 0: a replica has copied a checkpoint, or
-        /// relinquished, and has to be started again. False keeps the process; the machine stays stopped, and UnloadThisOne and
-        /// Initialize start it again. Null = the process ends.
+        /// relinquished, and has to be started again; or it was unloaded. False keeps the process: a machine that has to be
+        /// started again goes on in place, with LoadState and without ShutDown; one that was unloaded stays stopped. Null = the
+        /// process ends.
         /// </summary>
         public static Func<int, bool> EndingProcess { get; set; }
 

@@ -364,7 +364,8 @@ namespace ManagedRSLib.Tests
             };
             leader.RelinquishPrimaryStatus();
             Expect.Soon(() => asked == 0, "asked before the process ends");
-            Expect.Soon(() => leader.ReplicateRequest(new byte[] { 2 }, null) == RSLResponse.RSLShuttingDown, "a machine that has ended");
+            Expect.Soon(() => follower.IsRecovered, "the other one leads");
+            Expect.Soon(() => leader.ReplicateRequest(new byte[] { 2 }, null) == RSLResponse.RSLNotPrimary, "a machine that goes on in place");
             leader.UnloadThisOne();
             StartAgain(leader, nodes);
             ManagedRSLStateMachine.Unload();
