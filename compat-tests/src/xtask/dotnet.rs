@@ -78,7 +78,15 @@ fn tests(runtime: &Runtime, needed: bool) -> Result<Outcome> {
         println!("skipped: {} is not here: {}", runtime.name, runtime.install);
         return Ok(Outcome::skipped());
     }
-    steps::test_command(runtime.command("ManagedRSLib.Tests").current_dir(root()))
+    // Tests of how a process ends cannot clean up behind it.
+    let scratch = native::target().join(format!("dotnet-scratch-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch)?;
+    let mut tests = runtime.command("ManagedRSLib.Tests");
+    let outcome = steps::test_command(tests.current_dir(root()).env("TMPDIR", &scratch))?;
+    if outcome.is_ok() {
+        std::fs::remove_dir_all(&scratch)?;
+    }
+    Ok(outcome)
 }
 
 /// The host contract, an upgrade, and sets of three languages.

@@ -105,6 +105,10 @@ impl Outcome {
         Self { ok, counts: Counts::one(ok) }
     }
 
+    pub(crate) fn is_ok(&self) -> bool {
+        self.ok
+    }
+
     /// A step that cannot run here.
     pub(crate) fn skipped() -> Self {
         Self { ok: true, counts: Counts { skipped: 1, ..Counts::default() } }
