@@ -215,15 +215,6 @@ fn many_threads_on_one_handle() {
     assert!(done.status.success() && done.stdout == b"done\n", "{text}");
 }
 
-/// Machines that come and go leave no thread, file descriptor or memory behind.
-#[test]
-fn machines_come_and_go() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    let (done, text) = output(&program("loop"), &[data.to_str().unwrap(), &free_port().to_string()]);
-    assert!(done.status.success() && done.stdout == b"done\n", "{text}");
-}
-
 /// [CABI-24] [CABI-45] A panic in any thread of the library takes the fatal path: log entry, notification, line, exit policy,
 /// exit code 1. (The thread of a transfer: `cpp_api`.)
 #[test]
