@@ -47,6 +47,8 @@ impl DiskFile for FailingFile {
     fn sync(&self) -> io::Result<()> {
         let spared = SPARED.load(Ordering::SeqCst);
         if spared != 0 && spared != self.member {
+            // Long enough for whatever left too early to arrive and be counted.
+            std::thread::sleep(Duration::from_millis(300));
             return Err(io::Error::other("no sync any more"));
         }
         self.file.sync()
@@ -91,7 +93,8 @@ impl Disk for FailingDisk {
 fn nothing_is_acknowledged_before_the_sync() {
     let trio = Trio::set_up(
         ProtocolVersion::V6,
-        |config| config,
+        // Answers are ready in the turn of the vote: the application is not asked first.
+        |config| config.use_global_accept_flag(true),
         |mut setup| {
             setup.disk = FileSystem(Arc::new(FailingDisk));
             setup
