@@ -3,6 +3,7 @@
 //!
 //! Without golden data every test counts as ignored.
 
+mod admissible;
 mod capture;
 mod compare;
 mod explained;

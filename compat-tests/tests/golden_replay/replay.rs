@@ -10,12 +10,13 @@ use bytes::Bytes;
 use libtest_mimic::Failed;
 use rsl_core::engine::{
     BootstrapToken, ChangeToken, Command, ConnectionId, Consensus, Destination, Direction, Input, Origin,
-    Request, RequestToken, Status, StopReason,
+    Request, RequestToken, StopReason,
 };
 use rsl_core::storage::{MemDisk, Retention};
 use rsl_core::types::{Instant, MemberId};
 use rsl_core::wire::{Message, Vote};
 
+use crate::admissible::{fits, is_surplus, payload_of_answer};
 use crate::capture::{Capture, Event, What};
 use crate::compare::{may_be_read, says_the_same, short};
 use crate::explained;
@@ -582,41 +583,4 @@ impl<C: Consensus> Replay<'_, C> {
         self.matched += 1;
         self.rig()?.deliver(&fetch, stream)
     }
-}
-
-/// A message of the replica's own that is not in the record, although the peer could have got it.
-fn is_surplus(capture: &Capture, id: MemberId, said: &Said) -> bool {
-    match said.to {
-        Destination::Peer(peer) => capture.is_connected(id, peer, said.at),
-        Destination::Connection(_) | Destination::AllPeers => false,
-    }
-}
-
-/// Whether a replica in this state may say `message` of its own accord when a timer expires.
-fn fits(status: &Status, to: Destination, message: &Message) -> bool {
-    let header = message.header();
-    if matches!(to, Destination::Connection(_)) || header.configuration != status.configuration {
-        return false;
-    }
-    match message {
-        Message::StatusQuery(_) => header.position() == status.accepted,
-        Message::Prepare(_) => {
-            header.decree == status.accepted.decree
-                && header.ballot.id <= status.promised.id.saturating_add(1)
-        }
-        _ => true,
-    }
-}
-
-/// The payload that the recorded answer to a vote has.
-fn payload_of_answer(connection: u64, message: &Message, later: &[Event]) -> Option<u64> {
-    if !matches!(message, Message::Vote(_)) {
-        return None;
-    }
-    later.iter().find_map(|event| match &event.what {
-        What::Answered { connection: on, message: Message::VoteAccepted(header) } if *on == connection => {
-            Some(header.payload)
-        }
-        _ => None,
-    })
 }
