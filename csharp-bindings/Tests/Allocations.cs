@@ -44,12 +44,16 @@ namespace ManagedRSLib.Tests
                 machine.Lead();
                 var request = new byte[Size];
                 var cookie = new object();
-                // The tables that know the cookies under way grow once.
-                Run(machine, request, cookie);
-                var before = Allocated();
-                Run(machine, request, cookie);
-                var submitting = (Allocated() - before) / (double)Requests;
-                var executing = machine.Bytes / (double)(Requests - 1);
+                // The tables that know the cookies under way grow while more are under way than ever before: the best of
+                // some rounds is what a request costs.
+                double submitting = double.MaxValue, executing = double.MaxValue;
+                for (var round = 0; round < 8; round++)
+                {
+                    var before = Allocated();
+                    Run(machine, request, cookie);
+                    submitting = Math.Min(submitting, (Allocated() - before) / (double)Requests);
+                    executing = Math.Min(executing, machine.Bytes / (double)(Requests - 1));
+                }
                 Console.WriteLine("{0} bytes per request: {1:0.0} allocated where it is submitted, {2:0.0} where it is executed", Size, submitting, executing);
                 Expect.True(submitting < 16, "submitting allocates " + submitting + " bytes");
                 Expect.True(executing < Size + 48, "executing allocates " + executing + " bytes");

@@ -37,10 +37,15 @@ namespace ManagedRSLib.Tests
             using (var child = Process.Start(start))
             {
                 var errors = child.StandardError.Collect();
-                var output = child.StandardOutput.ReadToEnd();
-                child.WaitForExit();
-                printed = output + errors();
-                return child.ExitCode;
+                var output = child.StandardOutput.Collect();
+                var ended = child.WaitForExit(60000);
+                if (!ended)
+                {
+                    child.Kill();
+                    child.WaitForExit();
+                }
+                printed = (ended ? "" : "it does not end: ") + output() + errors();
+                return ended ? child.ExitCode : 0;
             }
         }
 
@@ -78,9 +83,19 @@ namespace ManagedRSLib.Tests
         public static void ExceptionsEndTheProcess()
         {
             var failures = new List<string>();
-            var threads = Children.Throwing.Select(callback => new Thread(() =>
+            var left = new Queue<string>(Children.Throwing);
+            ThreadStart next = null;
+            next = () =>
             {
-                string printed;
+                string callback, printed;
+                lock (left)
+                {
+                    if (left.Count == 0)
+                    {
+                        return;
+                    }
+                    callback = left.Dequeue();
+                }
                 var code = Run(Assembly.GetExecutingAssembly().Location, "throw " + callback, out printed);
                 var expected = "notified Assert Exception in " + callback + ": System.FormatException: on purpose";
                 if (code == 0 || code == 1 || code == 99 || !(callback == "NotificationsCallback" || printed.Contains(expected)) || !printed.Contains("at ManagedRSLib.Tests."))
@@ -90,7 +105,9 @@ namespace ManagedRSLib.Tests
                         failures.Add(callback + " ended with " + code + ": " + printed);
                     }
                 }
-            }) { IsBackground = true }).ToList();
+                next();
+            };
+            var threads = Enumerable.Range(0, 4).Select(number => new Thread(next) { IsBackground = true }).ToList();
             threads.ForEach(thread => thread.Start());
             threads.ForEach(thread => thread.Join());
             Expect.Same("", string.Join("\n", failures.ToArray()), "callbacks");

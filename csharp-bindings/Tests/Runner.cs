@@ -25,7 +25,7 @@ namespace ManagedRSLib.Tests
     internal static class Runner
     {
         /// <summary>Longest time of a case; then the whole run fails.</summary>
-        private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
+        private static readonly TimeSpan Patience = TimeSpan.FromSeconds(240);
 
         private static int Main(string[] words)
         {
