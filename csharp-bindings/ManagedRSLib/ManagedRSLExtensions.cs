@@ -15,11 +15,23 @@ namespace ManagedRSLib
 
         /// <summary>
         /// Asked before the library ends the process in an orderly way, with exit code 0: a replica has copied a checkpoint, or
-        /// relinquished, and has to be started again; or it was unloaded. False keeps the process: a machine that has to be
-        /// started again goes on in place, with LoadState and without ShutDown; one that was unloaded stays stopped. Null = the
-        /// process ends.
+        /// relinquished, and has to be started again; or a machine was unloaded inside a callback. False keeps the process: a
+        /// machine that has to be started again goes on in place, as with <see cref="ReloadInPlace"/>. Null = the process ends.
         /// </summary>
         public static Func<int, bool> EndingProcess { get; set; }
+
+        /// <summary>
+        /// Machines that are initialised from now on go on in place after a copied checkpoint, or when they gave up being
+        /// primary, instead of ending the process for a restart: requests are aborted, NotifyStatus(false) if it was primary, no
+        /// ShutDown, then LoadState on a thread of the machine. Nobody is asked.
+        /// </summary>
+        public static bool ReloadInPlace { get; set; }
+
+        /// <summary>
+        /// Machines that are initialised from now on answer every message; AcceptMessageFromReplica is not called, which saves
+        /// two changes of threads per vote.
+        /// </summary>
+        public static bool AcceptAllMessages { get; set; }
 
         /// <summary>Whether the machine is a primary or a secondary in touch with one. Waits for nothing.</summary>
         public static bool IsInStableState(this ManagedRSLStateMachine machine)
@@ -70,6 +82,15 @@ namespace ManagedRSLib
                 }
             }
             return new ManagedRSLLogFile[0];
+        }
+
+        /// <summary>The switches of a machine that starts now.</summary>
+        internal static uint ConfigFlags
+        {
+            get
+            {
+                return (ReloadInPlace ? (uint)Abi.RSL_CFG_RELOAD_IN_PLACE : 0) | (AcceptAllMessages ? (uint)Abi.RSL_CFG_ACCEPT_ALL_MESSAGES : 0);
+            }
         }
 
         internal static bool MayEndProcess(int code)

@@ -202,6 +202,7 @@ namespace ManagedRSLib
         {
             byte[] directory;
             var config = cfg.Copy(out directory);
+            config.flags |= ManagedRSLExtensions.ConfigFlags;
             Thunks.InstallExitPolicy();
             // An array, because a lambda cannot take the address of a variable that it shares.
             var self = new rsl_node[1];

@@ -339,6 +339,33 @@ namespace ManagedRSLib.Tests
             }
         }
 
+        // A switch beside the legacy API: nobody is asked at all.
+        [Test]
+        public static void AllMessagesMayBeAccepted()
+        {
+            ManagedRSLExtensions.AcceptAllMessages = true;
+            try
+            {
+                using (var first = new TestMachine())
+                using (var second = new TestMachine())
+                {
+                    second.Node.MemberId = "two";
+                    var nodes = new[] { first.Node, second.Node };
+                    foreach (var machine in new[] { first, second })
+                    {
+                        Expect.True(machine.Initialize(TestMachine.Config(machine.Dir), nodes, machine.Node, TestMachine.Newest, false), "start");
+                    }
+                    Expect.Soon(() => first.IsRecovered || second.IsRecovered, "a primary");
+                    (first.IsRecovered ? first : second).Execute(Request, new object());
+                    Expect.Same(0, first.Asked + second.Asked, "questions");
+                }
+            }
+            finally
+            {
+                ManagedRSLExtensions.AcceptAllMessages = false;
+            }
+        }
+
         // [NET-35] [NET-40] [HARD-630] Callbacks run on managed background threads or on the caller of Initialize; none runs
         // after Unload.
         [Test]

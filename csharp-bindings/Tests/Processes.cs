@@ -139,11 +139,19 @@ namespace ManagedRSLib.Tests
             Child("domains", 0);
         }
 
-        // [NET-25] Relinquishing ends the process with 0; a switch keeps it.
+        // [NET-25] Relinquishing ends the process with 0.
         [Test]
-        public static void AnEndingMachineAsksFirst()
+        public static void RelinquishingEndsTheProcess()
         {
-            Child("relinquish", 0);
+            Child("relinquish ends", 0);
+        }
+
+        // [NET-25] A switch, or who is asked, keeps the process: the machine goes on in place.
+        [Test]
+        public static void AMachineMayGoOnInPlace()
+        {
+            Child("relinquish asked", 0);
+            Child("relinquish switched", 0);
         }
 
         // [NET-1] A native library that is missing, or has another interface, is named.
@@ -200,7 +208,7 @@ namespace ManagedRSLib.Tests
                 case "throw": return Throw(words[1]);
                 case "foreign": Collector.Foreign(); return 0;
                 case "domains": Domains(); return 0;
-                case "relinquish": Relinquish(); return 0;
+                case "relinquish": return Relinquish(words[1]);
                 case "library": return Library();
                 default: throw new AssertionException(words[0]);
             }
@@ -356,11 +364,19 @@ namespace ManagedRSLib.Tests
             Expect.Throws<InvalidOperationException>(() => ManagedRSLStateMachine.Init(null), "Init while it is claimed");
         }
 
-        // A set of two, and the primary relinquishes to the other one.
-        private static void Relinquish()
+        // A set of two, and the primary relinquishes to the other one. What happens then depends on the way.
+        private static int Relinquish(string way)
         {
-            var first = new TestMachine();
-            var second = new TestMachine();
+            ManagedRSLExtensions.ReloadInPlace = way == "switched";
+            var asked = 0;
+            ManagedRSLExtensions.EndingProcess = code =>
+            {
+                Expect.Same(0, code, "exit code");
+                asked++;
+                return way == "ends";
+            };
+            var first = new TestMachine { State = new byte[] { 1 } };
+            var second = new TestMachine { State = new byte[] { 1 } };
             second.Node.MemberId = "two";
             var nodes = new[] { first.Node, second.Node };
             foreach (var machine in new[] { first, second })
@@ -373,26 +389,32 @@ namespace ManagedRSLib.Tests
             leader.Execute(new byte[] { 1 }, new object());
             Expect.Soon(() => follower.Executed.Count == 1, "execution on the other");
             Expect.True(follower.Executed[0] == null, "a cookie of another machine");
-            var asked = -1;
-            ManagedRSLExtensions.EndingProcess = code =>
+            var main = Thread.CurrentThread;
+            var reloaded = "";
+            leader.OnLoad = stream =>
             {
-                asked = code;
-                return false;
+                reloaded = Thread.CurrentThread.IsBackground && !ReferenceEquals(Thread.CurrentThread, main) ? "on a thread of the machine" : "elsewhere";
+                return true;
             };
             leader.RelinquishPrimaryStatus();
-            Expect.Soon(() => asked == 0, "asked before the process ends");
-            Expect.Soon(() => follower.IsRecovered, "the other one leads");
-            Expect.Soon(() => leader.ReplicateRequest(new byte[] { 2 }, null) == RSLResponse.RSLNotPrimary, "a machine that goes on in place");
-            leader.UnloadThisOne();
-            StartAgain(leader, nodes);
+            if (way == "ends")
+            {
+                Thread.Sleep(20000);
+                return 99;
+            }
+            Expect.Soon(() => reloaded != "", "LoadState again");
+            Expect.Same("on a thread of the machine", reloaded, "LoadState");
+            Expect.Same(way == "asked" ? 1 : 0, asked, "questions");
+            Expect.Same(1, TestMachine.Count(leader.Events, "status False"), "NotifyStatus(false)");
+            Expect.Soon(() => follower.IsRecovered, "the other to be primary");
+            var executed = leader.Executed.Count;
+            follower.Execute(new byte[] { 2 }, new object());
+            follower.Execute(new byte[] { 3 }, new object());
+            Expect.Soon(() => leader.Executed.Count > executed, "execution in place");
+            Expect.True(!leader.Events.Any(text => text.StartsWith("shut down")), "ShutDown");
             ManagedRSLStateMachine.Unload();
-            leader.Dispose();
-            follower.Dispose();
-        }
-
-        private static void StartAgain(TestMachine machine, ManagedRSLNode[] nodes)
-        {
-            Expect.True(machine.Initialize(TestMachine.Config(machine.Dir), nodes, machine.Node, TestMachine.Newest, false), "a start after the end");
+            Expect.True(leader.Events.Last().StartsWith("shut down"), "ShutDown at the end");
+            return 0;
         }
 
         private static int Library()
