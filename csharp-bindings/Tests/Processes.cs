@@ -11,6 +11,9 @@ namespace ManagedRSLib.Tests
 {
     internal static class Processes
     {
+        // One after the other: a child must not inherit the pipes of another one.
+        private static readonly object Starting = new object();
+
         /// <summary>The program that runs assemblies here; null where they run by themselves.</summary>
         internal static string Runtime
         {
@@ -34,7 +37,16 @@ namespace ManagedRSLib.Tests
             };
             start.EnvironmentVariables["LD_LIBRARY_PATH"] = "";
             start.EnvironmentVariables["MONO_CRASH_NOFILE"] = "1";
-            using (var child = Process.Start(start))
+            // Where there is a debugger, a crash would run it: slowly, and at times without end.
+            start.EnvironmentVariables["MONO_DEBUG"] = "no-gdb-backtrace";
+            // A child that fails fast cleans nothing up.
+            start.EnvironmentVariables["TMPDIR"] = TestMachine.NewDirectory();
+            Process child;
+            lock (Starting)
+            {
+                child = Process.Start(start);
+            }
+            using (child)
             {
                 var errors = child.StandardError.Collect();
                 var output = child.StandardOutput.Collect();
