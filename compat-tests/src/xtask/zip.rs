@@ -33,3 +33,58 @@ pub(crate) fn write(entries: &[Entry], top: &str, archive: &Path) -> Result<()> 
     zip.finish()?.flush()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::super::contents::windows_entries;
+    use super::*;
+
+    #[test]
+    fn the_same_entries_give_the_same_bytes_and_come_out_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, b"content").unwrap();
+        let entry = |path: &str, content| Entry { path: path.to_owned(), content, executable: true };
+        let entries = [
+            entry("bin/a.exe", Content::File(file)),
+            entry("text.txt", Content::Text("words ".repeat(1000))),
+        ];
+        let (first, second) = (dir.path().join("1.zip"), dir.path().join("2.zip"));
+        write(&entries, "top", &first).unwrap();
+        write(&entries, "top", &second).unwrap();
+        let bytes = std::fs::read(&first).unwrap();
+        assert_eq!(bytes, std::fs::read(&second).unwrap());
+        assert!(bytes.len() < 1000, "{} bytes", bytes.len());
+        let mut archive = zip::ZipArchive::new(File::open(&first).unwrap()).unwrap();
+        for (name, text) in [("top/bin/a.exe", "content".to_owned()), ("top/text.txt", "words ".repeat(1000))]
+        {
+            let mut found = String::new();
+            archive.by_name(name).unwrap().read_to_string(&mut found).unwrap();
+            assert_eq!(found, text);
+        }
+        let link = [entry("l", Content::Link("m".to_owned()))];
+        assert!(write(&link, "top", &first).is_err());
+    }
+
+    #[test]
+    fn the_package_for_windows_has_what_a_program_needs() {
+        let entries = windows_entries(Path::new("built")).unwrap();
+        let mut paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
+        for path in [
+            "bin/rsl.dll",
+            "include/rsl.h",
+            "include/rsl_c.h",
+            "lib/cmake/rsl/rslConfig.cmake",
+            "lib/librsl.dll.a",
+            "lib/rsl.lib",
+            "share/doc/rsl/docs/PLATFORMS.md",
+        ] {
+            assert!(paths.contains(&path), "{path}");
+        }
+        let count = paths.len();
+        paths.dedup();
+        assert_eq!(paths.len(), count, "a path twice");
+    }
+}
