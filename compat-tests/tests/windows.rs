@@ -405,6 +405,12 @@ fn windows_managed_bindings() {
     let surface = "spec/ManagedRSLib.dll";
     std::fs::copy(standard_output().join(surface), dir.path().join(surface)).unwrap();
     std::fs::copy(built("rsl.dll").unwrap(), dir.path().join("rsl.dll")).unwrap();
+    for stand_in in ["other", "foreign"] {
+        std::fs::create_dir(dir.path().join(stand_in)).unwrap();
+        let mut gcc = Command::new("x86_64-w64-mingw32-gcc-posix");
+        gcc.arg("-shared").arg(standard_output().join(stand_in).join("library.c"));
+        run(gcc.arg("-o").arg(dir.path().join(stand_in).join("rsl.dll"))).unwrap();
+    }
     let assembly = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let (code, text) = output(&dotnet, &[&assembly("ManagedRSLib.Tests.dll")]);
     assert!(code == Some(0) && text.contains(" passed, 0 failed"), "{code:?} {text}");
