@@ -88,7 +88,11 @@ int main(int argc, char** argv) {
         CheckState(file);
     }
     CHECK(RSLCheckpointUtility::GetLatestCheckpoint(dir, path, sizeof path) == NO_ERROR);
+    #ifdef _WIN32
+    CHECK(directory + "\\6.codex" == path);
+#else
     CHECK(directory + "/6.codex" == path);
+#endif
     CHECK(RSLCheckpointUtility::GetLatestCheckpoint(dir, path, strlen(path)) == ERROR_INSUFFICIENT_BUFFER);
     CHECK(RSLCheckpointUtility::GetLatestCheckpoint(dir, path, directory.size() + 9) == NO_ERROR);
 
