@@ -88,7 +88,7 @@ int main(int argc, char** argv) {
         CheckState(file);
     }
     CHECK(RSLCheckpointUtility::GetLatestCheckpoint(dir, path, sizeof path) == NO_ERROR);
-    #ifdef _WIN32
+#ifdef _WIN32
     CHECK(directory + "\\6.codex" == path);
 #else
     CHECK(directory + "/6.codex" == path);
