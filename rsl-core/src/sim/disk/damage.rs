@@ -152,7 +152,8 @@ impl SimDisk {
     /// Somebody who knows what was stored puts it back, as far as it is still in use.
     pub(in crate::sim) fn repair(&self) {
         let state = &mut *self.state();
-        for wound in std::mem::take(&mut state.wounds) {
+        // The last damage first: a page may have been damaged twice.
+        for wound in std::mem::take(&mut state.wounds).into_iter().rev() {
             match wound {
                 Wound::Holes { file, synced } => {
                     let content = &mut state.files[file];
