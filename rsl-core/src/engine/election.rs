@@ -173,7 +173,7 @@ impl Engine {
             prepare,
             promised: self.log.last(),
             freshest: self.accepted.clone(),
-            since: self.now,
+            said_at: self.now,
             gives_up_at: self.now + self.election_delay * CANDIDACY,
             retry_at: None,
         });
@@ -269,9 +269,12 @@ impl Engine {
         } else if action_due {
             let message = Message::Prepare(candidate.prepare.clone());
             // Joins go out every second [PROTO-150]: they must not keep a Prepare that was not heard from being said
-            // again for all of the candidacy. It then counts as a vote does, after twice the time.
-            let unheard = candidate.since + self.settings.receive_timeout;
-            self.resend(&message, self.settings.prepare_retry_interval, unheard);
+            // again for all of the candidacy. After twice the time it counts by itself, as a vote does.
+            let unheard = candidate.said_at + self.settings.receive_timeout;
+            if self.resend(&message, self.settings.prepare_retry_interval, unheard) {
+                let now = self.now;
+                self.candidate.iter_mut().for_each(|candidate| candidate.said_at = now);
+            }
             self.action_at = Some(self.now + RESEND_INTERVAL);
         }
     }

@@ -25,7 +25,8 @@ pub(super) struct Candidate {
     pub(super) promised: AppendSeq,
     /// The vote to re-propose: the highest ballot reported for the candidate's decree.
     pub(super) freshest: Vote,
-    pub(super) since: Instant,
+    /// When the Prepare was last sent, to whomever.
+    pub(super) said_at: Instant,
     pub(super) gives_up_at: Instant,
     pub(super) retry_at: Option<Instant>,
 }
@@ -303,8 +304,8 @@ impl Engine {
     }
 
     /// Sends again to each peer that has not answered and has waited long enough [PROTO-106]: since the last message to
-    /// it, or for this one since `waits_since`.
-    pub(super) fn resend(&mut self, message: &Message, retry: Duration, waits_since: Instant) {
+    /// it, or for this one since `waits_since`. Says whether it was sent to anybody.
+    pub(super) fn resend(&mut self, message: &Message, retry: Duration, waits_since: Instant) -> bool {
         let waited = |since: Instant, interval| self.now.since(since) >= interval;
         let due: Vec<_> = self
             .peers
@@ -324,10 +325,12 @@ impl Engine {
             Message::Vote(_) => self.outstanding.as_ref().map(|outstanding| outstanding.seq),
             _ => None,
         };
+        let sent = !due.is_empty();
         for peer in due {
             let to = Destination::Peer(peer);
             self.out.push(Effect::Send { to, message: message.clone(), after });
         }
+        sent
     }
 }
 

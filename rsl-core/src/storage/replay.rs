@@ -325,8 +325,10 @@ impl<'a> Replay<'a> {
         }
         indexed.end = end.offset;
         self.tail(&path, &end, is_last)?;
-        if is_last && matches!(end.tail, Tail::Torn(_) | Tail::Damaged(_)) {
-            self.look_beyond(&path, &mut scanner, end.offset)?;
+        if let Tail::Torn(damaged) | Tail::Damaged(damaged) = &end.tail
+            && is_last
+        {
+            self.look_beyond(&path, &mut scanner, end.offset, damaged)?;
         }
         if self.behind_gap.is_empty() {
             self.logs.push(ScannedLog { indexed, end, highest_ballot });

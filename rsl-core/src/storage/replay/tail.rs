@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Hidden, Replay};
 use crate::format::{LogEnd, LogScanner, PAGE, Promise, ReadAt, Record, RecordId, Tail, TailRecord};
 use crate::storage::outcome::{Note, RestoreError, RestoreReason};
+use crate::types::Position;
 
 impl Replay<'_> {
     /// What follows the last good record of a log [STOR-30].
@@ -35,12 +36,15 @@ impl Replay<'_> {
     }
 
     /// A torn write leaves part of one record. Whole ones behind its first page were written, and maybe acknowledged: the
-    /// length of the one before them is damaged, whether it goes beyond the file or just to its end. As behind a gap, what they prove is kept and has to be learned anew [HARD-374].
+    /// one before them is damaged, whether its length goes beyond the file or just to its end. As behind a gap, what all
+    /// of them prove is kept and has to be learned anew [HARD-374]. Of the damaged one its header is believed where it
+    /// fits; where it does not, it may have been a vote for the next decree.
     pub(super) fn look_beyond<S: ReadAt + ?Sized>(
         &mut self,
         path: &Path,
         scanner: &mut LogScanner<'_, S>,
         offset: u64,
+        damaged: &TailRecord,
     ) -> Result<(), RestoreError> {
         let accepted = self.accepted.position();
         // The history has come as far as the votes read and the checkpoint loaded, or one that cannot be used.
@@ -68,6 +72,20 @@ impl Replay<'_> {
         let Some(found) = found else { return Ok(()) };
         if self.settings.refuse_damaged_tail {
             return Err(RestoreError::at(path, offset, RestoreReason::DamagedTail(found)));
+        }
+        let own = damaged.header.position();
+        let fits = own.decree >= reached && own.decree <= known.next();
+        match damaged.id {
+            RecordId::Vote if fits && own.is_higher(&accepted) => {
+                promised = promised.max(own.ballot);
+                if own.is_higher(&last) {
+                    last = own;
+                }
+            }
+            RecordId::Prepare if fits => promised = promised.max(own.ballot),
+            RecordId::Decision if fits => {}
+            _ if last == accepted => last = Position::new(reached.next(), accepted.ballot),
+            _ => {}
         }
         self.promised = promised;
         if last != accepted {

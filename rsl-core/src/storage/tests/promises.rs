@@ -218,8 +218,8 @@ fn a_damaged_length_before_whole_records() {
         assert_eq!(disk.get(&log_name(0)).unwrap().len(), damaged);
     }
     for (records, promised, relearn) in [
-        // A promise alone, and a vote alone.
-        (&[prepare(3, 7)][..], 7, None),
+        // A promise alone: the damaged vote was acknowledged before it. And a vote alone.
+        (&[prepare(3, 7)][..], 7, Some(Position::new(Decree(3), ballot(1)))),
         (&[vote(4, 1)][..], 1, Some(Position::new(Decree(4), ballot(1)))),
         // Further than the history can be: bytes of a request.
         (&[vote(5, 9)][..], 1, None),
@@ -231,6 +231,34 @@ fn a_damaged_length_before_whole_records() {
         let recovered = start(&disk).0.unwrap().recovered;
         assert_eq!((recovered.promised, recovered.relearn), (ballot(promised), relearn), "{records:?}");
     }
+}
+
+/// [HARD-374] [PROTO-14]: the damaged record may have been a promise, with only a Decision behind it; or its first page
+/// is that of another record, and nothing says what it was.
+#[test]
+fn a_damaged_record_is_believed_where_it_fits() {
+    let with = |damaged: &[Record], behind: &[Record]| {
+        let disk = disk();
+        put_log(&disk, 0, &votes(0..=2));
+        let mut bytes = disk.get(&log_name(0)).unwrap();
+        let end = bytes.len();
+        bytes.extend(log(damaged));
+        bytes[end + 5] = 0x40;
+        bytes.extend(log(behind));
+        disk.put(&log_name(0), &bytes);
+        let recovered = start(&disk).0.unwrap().recovered;
+        (recovered.promised, recovered.relearn)
+    };
+    let next = Some(Position::new(Decree(3), ballot(1)));
+    assert_eq!(with(&[prepare(3, 9)], &[decision(2, 1)]), (ballot(9), None));
+    assert_eq!(
+        with(&[vote(3, 4)], &[decision(2, 1)]),
+        (ballot(4), Some(Position::new(Decree(3), ballot(4))))
+    );
+    // The page of an older vote, and of one that cannot be there.
+    assert_eq!(with(&[vote(1, 1)], &[prepare(3, 7)]), (ballot(7), next));
+    assert_eq!(with(&[vote(8, 1)], &[prepare(3, 7)]), (ballot(7), next));
+    assert_eq!(with(&[vote(3, 4)], &[]), (ballot(1), None), "a torn tail is no more than that");
 }
 
 /// [HARD-34] [HARD-374]: a damaged length that reaches just to the end of the file takes the votes behind it into one
