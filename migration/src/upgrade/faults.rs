@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use migration::host::{Link, Network};
 use migration::inspect::dir::WorkingDir;
 use migration::inspect::log::{Found, LogWalker};
+use rsl_core::format::round_to_page;
 
 use super::fleet::{Fleet, PATIENCE, SERVED};
 use super::plan::Way;
@@ -147,7 +148,8 @@ pub(super) fn corrupt_disk(fleet: &mut Fleet<'_>, place: usize) -> Result<(), St
     Ok(())
 }
 
-/// Flips a bit in the last byte of the last whole record.
+/// Flips a bit in the last byte of the last whole record. What a kill has left of one behind it goes: with anything behind
+/// it a damaged record is no tail, and neither library starts.
 fn corrupt(dir: &Path) -> std::io::Result<()> {
     let listed = WorkingDir::open(dir)?;
     for log in listed.logs.iter().rev().map(|decree| listed.log(*decree)) {
@@ -155,11 +157,13 @@ fn corrupt(dir: &Path) -> std::io::Result<()> {
         for entry in LogWalker::open(&log)? {
             let entry = entry?;
             if let Found::Record(record) = &entry.found {
-                last = Some(entry.offset + u64::from(record.raw.length) - 1);
+                last = Some(entry.offset + u64::from(record.raw.length));
             }
         }
-        let Some(at) = last else { continue };
+        let Some(end) = last else { continue };
+        let at = end - 1;
         let mut file = fs::OpenOptions::new().read(true).write(true).open(&log)?;
+        file.set_len(round_to_page(end))?;
         let mut byte = [0];
         file.seek(SeekFrom::Start(at))?;
         file.read_exact(&mut byte)?;
