@@ -1,6 +1,7 @@
 // A machine for tests, alone in its set, with a directory and ports of its own.
 using System;
 using System.Collections.Generic;
+using System.Diagnostics;
 using System.IO;
 using System.Net;
 using System.Net.Sockets;
@@ -47,31 +48,39 @@ namespace ManagedRSLib.Tests
             return path;
         }
 
+        // Pairs of ports below those that the system hands out, which a connection may take at any time; a place of its own
+        // for each process, and never the same pair again soon.
+        private const int FirstPort = 30002, PortPairs = 1380;
+        private static int usedPairs = Process.GetCurrentProcess().Id * 41;
+
         public static ManagedRSLNode NewNode()
         {
             // Two neighbours: the learn port is the next one.
-            for (var attempt = 0; attempt < 100; attempt++)
+            for (var attempt = 0; attempt < PortPairs; attempt++)
             {
-                var first = new TcpListener(IPAddress.Loopback, 0);
-                first.Start();
-                var port = ((IPEndPoint)first.LocalEndpoint).Port;
-                try
+                var pair = (uint)Interlocked.Increment(ref usedPairs) % PortPairs;
+                var port = FirstPort + 2 * (int)pair;
+                if (IsFree(port) && IsFree(port + 1))
                 {
-                    var second = new TcpListener(IPAddress.Loopback, port + 1);
-                    second.Start();
-                    second.Stop();
                     return new ManagedRSLNode { MemberId = "one", Ip = IPAddress.Loopback, RslPort = (ushort)port };
-                }
-                catch (SocketException)
-                {
-                    // Taken: another pair.
-                }
-                finally
-                {
-                    first.Stop();
                 }
             }
             throw new AssertionException("no two free ports");
+        }
+
+        private static bool IsFree(int port)
+        {
+            var listener = new TcpListener(IPAddress.Loopback, port);
+            try
+            {
+                listener.Start();
+                listener.Stop();
+                return true;
+            }
+            catch (SocketException)
+            {
+                return false;
+            }
         }
 
         public static ManagedRSLConfigParam Config(string dir)

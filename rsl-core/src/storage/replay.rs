@@ -431,17 +431,6 @@ impl<'a> Replay<'a> {
         Err(RestoreError::at(current.path, offset, RestoreReason::Gap { expected, found }))
     }
 
-    /// A record behind the gap: only what it proves about earlier promises counts.
-    fn behind(&mut self, record: &Record) {
-        if let Record::Vote(vote) = record {
-            let position = vote.position();
-            let newer = |known: &Position| (known.decree, known.ballot) < (position.decree, position.ballot);
-            if self.relearn.as_ref().is_none_or(newer) {
-                self.relearn = Some(position);
-            }
-        }
-    }
-
     fn decision(&mut self, header: &Header, target: &mut dyn RestoreTarget) -> Result<(), RestoreReason> {
         let decided = self.accepted.decree() == header.decree && self.accepted.ballot() >= header.ballot;
         if !decided || self.accepted.reconfiguration().is_none() {

@@ -104,6 +104,17 @@ impl Replay<'_> {
         }
     }
 
+    /// A record behind the gap: only what it proves about earlier promises counts.
+    pub(super) fn behind(&mut self, record: &Record) {
+        if let Record::Vote(vote) = record {
+            let position = vote.position();
+            let newer = |known: &Position| (known.decree, known.ballot) < (position.decree, position.ballot);
+            if self.relearn.as_ref().is_none_or(newer) {
+                self.relearn = Some(position);
+            }
+        }
+    }
+
     /// A record of a log that begins with a vote read before. Legacy passes over what is part of the state, and so does
     /// this, as long as there is nothing new in it.
     pub(super) fn repeated(&self, record: &Record) -> Result<(), RestoreReason> {
