@@ -306,15 +306,11 @@ namespace ManagedRSLib.Tests
             }
             if (callback == "AcceptMessageFromReplica")
             {
+                // Either may become primary; the other one is asked.
+                second.ThrowsIn = callback;
                 foreach (var one in new[] { machine, second })
                 {
-                    var config = TestMachine.Config(one.Dir);
-                    if (one == machine)
-                    {
-                        // It is asked, and does not stand at the same time as the other again and again.
-                        config.ElectionDelaySec = 20;
-                    }
-                    one.Initialize(config, new[] { machine.Node, second.Node }, one.Node, TestMachine.Newest, false);
+                    one.Initialize(TestMachine.Config(one.Dir), new[] { machine.Node, second.Node }, one.Node, TestMachine.Newest, false);
                 }
                 Thread.Sleep(30000);
                 return 99;
