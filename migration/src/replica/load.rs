@@ -220,10 +220,8 @@ pub(super) fn submit(
     if plan.wait {
         batch.wait(&mut state, deadline, |state| state.in_flight() == 0);
     }
-    // Requests of a batch that is waited for no more are forgotten when they end.
-    if state.in_flight() == 0 || plan.wait {
-        waiters.batches.lock().remove(&number);
-    }
+    // Nobody asks for what ends later.
+    waiters.batches.lock().remove(&number);
     let latencies = std::mem::replace(&mut state.latencies, Latencies::new());
     Outcome {
         refused,
