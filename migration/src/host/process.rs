@@ -1,9 +1,9 @@
 //! One host process: start, readiness, exit codes, restart, kill.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -82,8 +82,10 @@ struct Output {
 
 #[derive(Debug, Default)]
 struct OutputState {
+    /// The last lines of standard output.
     lines: Vec<String>,
     ready: bool,
+    /// Both streams are closed.
     ended: bool,
 }
 
@@ -132,7 +134,7 @@ impl Host {
     fn launch(&mut self) -> Result<(), HostError> {
         let output_path = self.settings.output();
         let log = open_append(&output_path)?;
-        let for_stderr = log.try_clone().map_err(|source| file_error(&output_path, source))?;
+        let log_of_errors = log.try_clone().map_err(|source| file_error(&output_path, source))?;
         let members = Member::list(&self.settings.members);
         let self_member = self.settings.member.to_string();
         let (events, execlog) = (self.settings.events(), self.settings.exec_log());
@@ -148,16 +150,22 @@ impl Host {
         });
         let mut command = Command::new(self.template.program());
         command.args(arguments).args(&self.settings.extra);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(for_stderr);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|source| HostError::Start {
             id: self.id().to_owned(),
             program: self.template.program().to_string_lossy().into_owned(),
             source,
         })?;
         let output = Arc::new(Output::default());
-        if let Some(stdout) = child.stdout.take() {
+        if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
             let output = Arc::clone(&output);
-            std::thread::spawn(move || follow(stdout, log, &output));
+            let errors = std::thread::spawn(move || copy_lines(stderr, log_of_errors, |_| {}));
+            std::thread::spawn(move || {
+                copy_lines(stdout, log, |line| output.note(line));
+                // Ended only when the log has everything; copying does not panic.
+                let _ = errors.join();
+                output.end();
+            });
         }
         self.running = Some(Running { child, output });
         Ok(())
@@ -258,23 +266,32 @@ impl Drop for Host {
     }
 }
 
-/// Copies standard output to the log and notes what it says, until the process closes it.
-fn follow(stdout: ChildStdout, mut log: File, output: &Output) {
-    for line in BufReader::new(stdout).split(b'\n') {
-        let Ok(line) = line else { break };
-        // The log is a help for people; the run goes on without it.
-        let _ = log.write_all(&[&line, b"\n".as_slice()].concat());
-        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-        let mut state = output.state.lock();
+impl Output {
+    fn note(&self, line: String) {
+        let mut state = self.state.lock();
         state.ready |= line == "READY";
         if state.lines.len() == KEPT_LINES {
             state.lines.remove(0);
         }
         state.lines.push(line);
-        output.changed.notify_all();
+        self.changed.notify_all();
     }
-    output.state.lock().ended = true;
-    output.changed.notify_all();
+
+    fn end(&self) {
+        self.state.lock().ended = true;
+        self.changed.notify_all();
+    }
+}
+
+/// Copies what the process prints to the log, whole lines only so that the two streams do not mix within one, until the
+/// process closes the stream.
+fn copy_lines(stream: impl Read, mut log: File, mut note: impl FnMut(String)) {
+    for line in BufReader::new(stream).split(b'\n') {
+        let Ok(line) = line else { break };
+        // The log is a help for people; the run goes on without it.
+        let _ = log.write_all(&[&line, b"\n".as_slice()].concat());
+        note(String::from_utf8_lossy(&line).trim_end().to_owned());
+    }
 }
 
 fn open_append(path: &Path) -> Result<File, HostError> {
@@ -322,6 +339,16 @@ mod tests {
         let printed = std::fs::read_to_string(dir.path().join("a.output.txt")).unwrap();
         assert!(printed.contains("id a v 3 a@127.0.0.1:1:2 --extra\n"), "{printed}");
         assert!(printed.contains("READY\n") && printed.contains("warn\n"), "{printed}");
+    }
+
+    #[test]
+    fn the_two_streams_of_a_host_do_not_mix_within_a_line() {
+        let (_dir, mut host) =
+            host("printf \"rsl replica\" >&2; echo INIT FAILED; sleep 0.1; echo \": why\" >&2; exit 5");
+        assert_eq!(host.wait_exit(LONG).unwrap().code(), Some(5));
+        host.kill();
+        let printed = std::fs::read_to_string(host.settings().output()).unwrap();
+        assert_eq!(printed, "INIT FAILED\nrsl replica: why\n");
     }
 
     #[test]
