@@ -53,6 +53,10 @@ pub(crate) struct Args {
     /// the word `rsl`, `rsl replica` of this binary. Given more than once, there is a set of each, and they take turns.
     #[arg(long, value_name = "COMMAND")]
     host: Vec<String>,
+    /// Ask the application about every message (AcceptMessageFromReplica), which costs two changes of threads per vote.
+    /// Without it the hosts run with the legacy parameter useGlobalAcceptMessagesFlag, which spares the question.
+    #[arg(long)]
+    ask_accept: bool,
     /// Draw throughput and latency over the window into this SVG file; of the first host.
     #[arg(long, value_name = "FILE", conflicts_with = "rate")]
     svg: Option<PathBuf>,
@@ -174,7 +178,14 @@ impl Bench {
                 control_port: lease.first(),
                 log_dir: dir.to_owned(),
                 // The log length of production use: 100 MB, not the 1 MB of the tests.
-                extra: vec!["--maxLogLenMB".into(), "100".into()],
+                extra: [
+                    ["--maxLogLenMB", "100"],
+                    ["--useGlobalAcceptMessagesFlag", if args.ask_accept { "0" } else { "1" }],
+                ]
+                .concat()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             })
         };
         let all = members.iter().zip(&leases[count..]).map(settings).collect::<Result<Vec<_>, String>>()?;
