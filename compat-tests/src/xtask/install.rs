@@ -1,21 +1,16 @@
 //! `cargo xtask install`: the library, headers and `rsl` below a prefix; and the check that programs can be built with them.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::contents;
+use super::sample::Sample;
 use super::steps::{self, Outcome, Steps};
 use crate::native;
-
-/// How long a sample may take until it answers: an election with the library's defaults takes 10 s.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Builds and installs. True.
 pub(crate) fn run(prefix: &Path) -> Result<bool> {
@@ -135,8 +130,12 @@ fn try_programs(prefix: &Path, out: &Path, is_static: bool) -> Result<()> {
         ensure!(fits, "{}: {listed}", program.display());
     }
     let data = out.join("data");
-    let mut counter = Sample::start(&out.join("counter_c"), &data.join("c"))?;
-    let mut store = Sample::start(&out.join("keyvalue"), &data.join("kv"))?;
+    let start = |program: &str, directory: PathBuf| {
+        fs::create_dir_all(&directory)?;
+        Sample::start(Command::new(out.join(program)).arg(directory).arg(free_port()?.to_string()))
+    };
+    let mut counter = start("counter_c", data.join("c"))?;
+    let mut store = start("keyvalue", data.join("kv"))?;
     counter.expect("primary: 1")?;
     counter.say("5 7")?;
     counter.expect("12")?;
@@ -147,67 +146,6 @@ fn try_programs(prefix: &Path, out: &Path, is_static: bool) -> Result<()> {
     store.expect("17")?;
     counter.end()?;
     store.end()
-}
-
-/// A sample with its standard input and output; killed when it is dropped.
-struct Sample {
-    name: PathBuf,
-    child: Child,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Sample {
-    /// Starts `PROGRAM DIRECTORY PORT`.
-    fn start(program: &Path, directory: &Path) -> Result<Sample> {
-        fs::create_dir_all(directory)?;
-        let mut command = Command::new(program);
-        command.arg(directory).arg(free_port()?.to_string());
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| program.display().to_string())?;
-        let (sender, lines) = mpsc::channel();
-        let output = BufReader::new(child.stdout.take().context("stdout is piped")?);
-        std::thread::spawn(move || {
-            output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
-        });
-        Ok(Sample { name: program.to_owned(), child, lines })
-    }
-
-    fn say(&mut self, line: &str) -> Result<()> {
-        Ok(writeln!(self.child.stdin.as_mut().context("stdin is piped")?, "{line}")?)
-    }
-
-    /// Waits for a line that begins so.
-    fn expect(&mut self, begin: &str) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) if line.starts_with(begin) => return Ok(()),
-                Ok(_) => {}
-                Err(_) => bail!("{}: no line {begin:?}", self.name.display()),
-            }
-        }
-    }
-
-    /// Closes its input; it ends by itself with code 0.
-    fn end(mut self) -> Result<()> {
-        drop(self.child.stdin.take());
-        while self.lines.recv_timeout(PATIENCE).is_ok() {}
-        let status = self.child.wait()?;
-        ensure!(status.success(), "{}: {status}", self.name.display());
-        Ok(())
-    }
-}
-
-impl Drop for Sample {
-    fn drop(&mut self) {
-        // It has ended already, unless something failed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// A port with a free one behind it.

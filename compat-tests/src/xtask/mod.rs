@@ -15,6 +15,8 @@ mod licences;
 mod mutants;
 mod nightly;
 mod nuget;
+mod readme;
+mod sample;
 mod sanitize;
 mod scenarios;
 mod shipped;
@@ -92,6 +94,8 @@ enum Command {
     Arm,
     /// Make the NuGet package of the managed bindings in target/dotnet/package/, and use it in two small projects.
     Nuget,
+    /// Type the blocks of README.md that bring up a service in Rust, C# and C++, and see the services work.
+    Readme,
     /// Count the instructions of a request's way through three replicas, and print the change since the record.
     Instructions {
         /// Keep the figures as the new record.
@@ -142,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Sanitize { only } => sanitize::run(only),
         Command::Nightly { fuzz_seconds, only } => nightly::run(fuzz_seconds, only),
         Command::Nuget => nuget::run(),
+        Command::Readme => readme::run(),
         Command::Instructions { record } => instructions::run(record).map(|()| true),
         Command::Mutants(options) => mutants::run(&options),
     };

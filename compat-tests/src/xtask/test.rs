@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::sources::root;
 use super::spec::Selection;
 use super::steps::{self, Outcome, Steps};
-use super::{clauses, dotnet, install, instructions, shipped, tidy};
+use super::{clauses, dotnet, install, instructions, readme, shipped, tidy};
 
 /// Specification files whose clauses are all tested, deferred or exempt; a gap in them fails the run.
 const COMPLETE: &[&str] =
@@ -49,6 +49,7 @@ pub(crate) fn run(only: Option<String>) -> Result<bool> {
     });
     steps.run("managed bindings", dotnet::step);
     install::check(&mut steps);
+    readme::add_steps(&mut steps);
     steps.run("instructions", instructions::step);
     steps.run("demo", || steps::command(Command::new(&rsl).arg("demo")));
     super::upgrades::usual(&mut steps, &rsl);
