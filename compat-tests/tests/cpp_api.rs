@@ -4,7 +4,6 @@
 #![cfg(unix)]
 
 use std::io::{BufRead as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{OnceLock, mpsc};
@@ -22,15 +21,12 @@ fn source(name: &str) -> PathBuf {
     root().join("compat-tests/cpp/tests").join(name)
 }
 
-/// A port with a free one behind it.
+/// A port with a free one behind it; ours as long as this process lives.
 fn free_port() -> String {
-    loop {
-        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = first.local_addr().unwrap().port();
-        if port < u16::MAX && TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1)).is_ok() {
-            return port.to_string();
-        }
-    }
+    let lease = migration::host::ports::lease(1).unwrap().remove(0);
+    let port = lease.first().to_string();
+    std::mem::forget(lease);
+    port
 }
 
 fn build() -> Build {
