@@ -63,6 +63,9 @@ impl Check {
     }
 }
 
+/// Findings of one check that a person is shown; one divergence makes every later request a finding.
+const SHOWN: usize = 10;
+
 /// What was found wrong so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Findings(Vec<(Check, String)>);
@@ -88,6 +91,16 @@ impl Findings {
     /// What one check found.
     pub(super) fn of(&self, check: Check) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(of, _)| *of == check).map(|(_, text)| text.as_str())
+    }
+
+    /// What one check found, for people: the first of it, and how much more there is.
+    pub(super) fn shown(&self, check: Check) -> Vec<String> {
+        let mut shown: Vec<String> = self.of(check).take(SHOWN).map(str::to_owned).collect();
+        let more = self.of(check).count() - shown.len();
+        if more > 0 {
+            shown.push(format!("and {more} more, all in the JSON"));
+        }
+        shown
     }
 }
 
@@ -130,6 +143,11 @@ mod tests {
         findings.add(Check::Course, Some("c".to_owned()));
         assert_eq!(findings.of(Check::Decided).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(findings.lines().count(), 3);
+        assert_eq!(findings.shown(Check::Decided), ["a", "b"]);
+        findings.add(Check::Course, (0..20).map(|number| number.to_string()));
+        let shown = findings.shown(Check::Course);
+        assert_eq!(shown.len(), SHOWN + 1);
+        assert_eq!(shown[SHOWN], "and 11 more, all in the JSON");
         assert_eq!(Verdict::of(0, false), Verdict::Nothing);
         assert_eq!(Verdict::of(0, true), Verdict::Failed);
         assert_eq!(Verdict::of(5, false), Verdict::Ok);

@@ -254,7 +254,7 @@ impl Rehearsal {
             ]);
         }
         text += &format!("{checks}\n");
-        for problem in self.problems.lines() {
+        for problem in Check::ALL.into_iter().flat_map(|check| self.problems.shown(check)) {
             text += &format!("PROBLEM: {problem}\n");
         }
         if let Some(dir) = kept {
