@@ -76,6 +76,16 @@ impl Record {
         }
     }
 
+    /// Which of the three it is.
+    #[must_use]
+    pub const fn id(&self) -> RecordId {
+        match self {
+            Record::Vote(_) => RecordId::Vote,
+            Record::Prepare(_) => RecordId::Prepare,
+            Record::Decision(_) => RecordId::Decision,
+        }
+    }
+
     /// Decree and ballot.
     #[must_use]
     pub const fn position(&self) -> Position {

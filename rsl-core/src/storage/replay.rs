@@ -1,6 +1,7 @@
 //! The replay of a working directory: checkpoint selection, then the logs record by record [STOR-59]. Reads only,
 //! except for checkpoints that replayed requests ask for.
 
+mod gap;
 mod tail;
 
 use std::path::{Path, PathBuf};
@@ -70,6 +71,8 @@ pub(super) struct Replay<'a> {
     pub(super) beyond_torn: bool,
     /// Names of logs behind a gap that an unusable checkpoint covers, oldest first.
     pub(super) behind_gap: Vec<Decree>,
+    /// The last vote behind it, or the placeholder of the configuration that a Decision there has begun.
+    behind: Option<Vote>,
     /// Names of logs that only repeat what was read before them.
     pub(super) repeating: Vec<Decree>,
     pub(super) relearn: Option<Position>,
@@ -77,11 +80,8 @@ pub(super) struct Replay<'a> {
     pub(super) saving_refused: bool,
     /// Checkpoints saved while replaying.
     pub(super) saved: Vec<CheckpointInfo>,
-    /// Checkpoints that could not be used.
-    unusable: Vec<Decree>,
-    /// The highest ballot in a header of one whose state could not be loaded. It counts when all is read: a Decision on
-    /// the way makes more of a promise than was there.
-    unusable_promised: Ballot,
+    /// Checkpoints that could not be used, each with the promise in its header if only its state could not be loaded.
+    unusable: Vec<(Decree, Ballot)>,
     /// Decree of the last vote record read.
     last_vote: Option<Decree>,
     hidden: Option<Hidden>,
@@ -128,13 +128,13 @@ impl<'a> Replay<'a> {
             logs: Vec::new(),
             beyond_torn: false,
             behind_gap: Vec::new(),
+            behind: None,
             repeating: Vec::new(),
             relearn: known.relearn,
             notes: listing.foreign.iter().cloned().map(Note::ForeignName).collect(),
             saving_refused: false,
             saved: Vec::new(),
             unusable: Vec::new(),
-            unusable_promised: Ballot::EMPTY,
             last_vote: None,
             hidden: None,
         })
@@ -155,7 +155,10 @@ impl<'a> Replay<'a> {
         self.choose_checkpoint(target)?;
         self.take_initial_members();
         self.read_logs(target, save_to)?;
-        self.promised = self.promised.max(self.unusable_promised);
+        // Of what was copied no log says the promise [PROTO-14]. It counts when all is read: a Decision on the way makes
+        // more of a promise than was there.
+        self.promised =
+            self.unusable.iter().fold(self.promised, |promised, (_, ballot)| promised.max(*ballot));
         self.take_next_vote()?;
         self.require_members()?;
         let position = self.accepted.position();
@@ -187,7 +190,7 @@ impl<'a> Replay<'a> {
             let mut reader = match opened {
                 Ok(reader) => reader,
                 Err(error) => {
-                    self.unusable.push(decree);
+                    self.unusable.push((decree, Ballot::EMPTY));
                     let reason = error.to_string();
                     self.notes.push(Note::CheckpointSkipped { decree, reason, clause: error.clause() });
                     continue;
@@ -197,9 +200,7 @@ impl<'a> Replay<'a> {
             let loaded = target.load(with_state.then_some(&mut reader));
             // An application that overlooked a read error must not go on with that state [STOR-46].
             if !loaded || reader.has_failed() {
-                self.unusable.push(decree);
-                // Of what was copied no log says the promise [PROTO-14].
-                self.unusable_promised = self.unusable_promised.max(reader.header().promised);
+                self.unusable.push((decree, reader.header().promised));
                 let reason = "the application could not load it".to_owned();
                 self.notes.push(Note::CheckpointSkipped { decree, reason, clause: None });
                 continue;
@@ -358,8 +359,7 @@ impl<'a> Replay<'a> {
             self.promised = self.promised.max(position.ballot);
         }
         if !self.behind_gap.is_empty() {
-            self.behind(&record);
-            return Ok(());
+            return self.record_behind(current, offset, record);
         }
         if current.repeats {
             return self.repeated(&record).map_err(fail);
@@ -371,7 +371,8 @@ impl<'a> Replay<'a> {
                 current.repeats = true;
                 return Ok(());
             }
-            return self.gap(current, offset, position);
+            let expected = self.last_vote.unwrap_or(self.executed).next();
+            return self.gap(current, offset, vote, expected);
         }
         // Decree 0 without a checkpoint was accepted, but is never executed [HARD-369].
         let is_first = self.checkpoint.is_none() && position.decree == Decree::ZERO;
@@ -406,31 +407,6 @@ impl<'a> Replay<'a> {
         false
     }
 
-    /// Votes are missing before `found`. Where an unusable checkpoint covers the gap the history ends here, else the
-    /// start fails [HARD-374] [HARD-375].
-    fn gap(&mut self, current: &Current<'_>, offset: u64, found: Position) -> Result<(), RestoreError> {
-        let covered = self.unusable.iter().any(|&decree| {
-            decree > self.executed && found.decree <= decree.next() && found.decree > self.accepted.decree()
-        });
-        if covered && !current.used {
-            self.behind_gap.push(current.name);
-            self.hidden = None;
-            self.relearn = Promise { promised: Ballot::EMPTY, relearn: self.relearn }
-                .merge(Promise { promised: Ballot::EMPTY, relearn: Some(found) })
-                .relearn;
-            return Ok(());
-        }
-        if let Some(hidden) = &self.hidden {
-            return Err(RestoreError::at(
-                hidden.path.clone(),
-                hidden.offset,
-                RestoreReason::TornInside(hidden.decree),
-            ));
-        }
-        let expected = self.last_vote.unwrap_or(self.executed).next();
-        Err(RestoreError::at(current.path, offset, RestoreReason::Gap { expected, found }))
-    }
-
     fn decision(&mut self, header: &Header, target: &mut dyn RestoreTarget) -> Result<(), RestoreReason> {
         let decided = self.accepted.decree() == header.decree && self.accepted.ballot() >= header.ballot;
         if !decided || self.accepted.reconfiguration().is_none() {
@@ -438,10 +414,14 @@ impl<'a> Replay<'a> {
         }
         self.execute_accepted(target);
         self.voting_configuration = self.state_configuration.clone();
-        self.promised = Ballot::new(self.promised.id.saturating_add(1), MemberId::EMPTY);
-        // The placeholder of the first decree of the configuration [WIRE-92].
-        self.accepted = empty_vote(self.settings.version, self.settings.member, header.decree.next(), 0)?;
+        self.promised = promise_of_next_configuration(self.promised);
+        self.accepted = self.placeholder(header.decree)?;
         Ok(())
+    }
+
+    /// The accepted vote of a configuration that begins behind `decree` [WIRE-92].
+    fn placeholder(&self, decree: Decree) -> Result<Vote, EncodeError> {
+        empty_vote(self.settings.version, self.settings.member, decree.next(), 0)
     }
 
     fn vote(
@@ -577,6 +557,11 @@ impl<'a> Replay<'a> {
         }
         Ok(())
     }
+}
+
+/// What a Decision makes of the promise [PROTO-73].
+fn promise_of_next_configuration(promised: Ballot) -> Ballot {
+    Ballot::new(promised.id.saturating_add(1), MemberId::EMPTY)
 }
 
 /// An empty vote with the empty ballot: the accepted vote of a replica that accepted nothing yet.

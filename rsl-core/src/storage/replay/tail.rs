@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use super::{Hidden, Replay};
-use crate::format::{LogEnd, LogScanner, PAGE, Promise, ReadAt, Record, RecordId, Tail, TailRecord};
+use super::{Hidden, Replay, promise_of_next_configuration};
+use crate::format::{LogEnd, LogScanner, PAGE, ReadAt, Record, RecordId, Tail, TailRecord};
 use crate::storage::outcome::{Note, RestoreError, RestoreReason};
-use crate::types::Position;
+use crate::types::{Ballot, Position};
 
 impl Replay<'_> {
     /// What follows the last good record of a log [STOR-30].
@@ -39,6 +39,9 @@ impl Replay<'_> {
     /// one before them is damaged, whether its length goes beyond the file or just to its end. As behind a gap, what all
     /// of them prove is kept and has to be learned anew [HARD-374]. Of the damaged one its header is believed where it
     /// fits; where it does not, it may have been a vote for the next decree.
+    ///
+    /// Its ballot is believed, too, even above those behind it: what looks like a record there may be bytes of a request
+    /// in the damaged one. To believe too much costs an election, to believe too little forgets a vote.
     pub(super) fn look_beyond<S: ReadAt + ?Sized>(
         &mut self,
         path: &Path,
@@ -46,24 +49,29 @@ impl Replay<'_> {
         offset: u64,
         damaged: &TailRecord,
     ) -> Result<(), RestoreError> {
-        let accepted = self.accepted.position();
+        let accepted = self.behind.as_ref().unwrap_or(&self.accepted).position();
         // The history has come as far as the votes read and the checkpoint loaded, or one that cannot be used.
         let reached = accepted.decree.max(self.executed);
-        let known = self.unusable.iter().copied().max().unwrap_or_default().max(reached);
-        let (mut last, mut promised, mut found) = (accepted, self.promised, None);
+        let known = self.unusable.iter().map(|(decree, _)| *decree).max().unwrap_or_default().max(reached);
+        let own = damaged.header.position();
+        let fits = own.decree >= reached && own.decree <= known.next();
+        let (mut last, mut promised) = (accepted, self.promised);
+        let believed = match damaged.id {
+            RecordId::Vote => fits && own.is_higher(&accepted),
+            RecordId::Prepare => fits,
+            RecordId::Decision => own.decree == accepted.decree,
+        };
+        if believed {
+            prove(damaged.id, own, &mut last, &mut promised);
+        }
+        let mut found = None;
         let beyond = |at: u64, record: &Record| {
             let position = record.position();
             // A record takes a page at least: no history gets further than this. Anything else is a request's own bytes.
             let furthest = known.0.saturating_add(1 + (at - offset) / PAGE);
-            if position.decree < reached || position.decree.0 > furthest {
-                return;
-            }
-            found = Some(position);
-            if !matches!(record, Record::Decision(_)) {
-                promised = promised.max(position.ballot);
-            }
-            if matches!(record, Record::Vote(_)) && position.is_higher(&last) {
-                last = position;
+            if position.decree >= reached && position.decree.0 <= furthest {
+                found = Some(position);
+                prove(record.id(), position, &mut last, &mut promised);
             }
         };
         scanner
@@ -73,24 +81,12 @@ impl Replay<'_> {
         if self.settings.refuse_damaged_tail {
             return Err(RestoreError::at(path, offset, RestoreReason::DamagedTail(found)));
         }
-        let own = damaged.header.position();
-        let fits = own.decree >= reached && own.decree <= known.next();
-        match damaged.id {
-            RecordId::Vote if fits && own.is_higher(&accepted) => {
-                promised = promised.max(own.ballot);
-                if own.is_higher(&last) {
-                    last = own;
-                }
-            }
-            RecordId::Prepare if fits => promised = promised.max(own.ballot),
-            RecordId::Decision if fits => {}
-            _ if last == accepted => last = Position::new(reached.next(), accepted.ballot),
-            _ => {}
+        if !believed && last == accepted {
+            last = Position::new(reached.next(), accepted.ballot);
         }
         self.promised = promised;
         if last != accepted {
-            let wanted = Promise { promised, relearn: Some(last) };
-            self.relearn = wanted.merge(Promise { promised, relearn: self.relearn }).relearn;
+            self.learn_anew(last);
         }
         self.beyond_torn = true;
         self.notes.push(Note::RecordsBeyondTorn { path: path.to_owned(), offset, last: found });
@@ -101,17 +97,6 @@ impl Replay<'_> {
         if !is_last && tail.id == RecordId::Vote {
             let decree = tail.header.decree;
             self.hidden = Some(Hidden { path: path.to_owned(), offset, decree });
-        }
-    }
-
-    /// A record behind the gap: only what it proves about earlier promises counts.
-    pub(super) fn behind(&mut self, record: &Record) {
-        if let Record::Vote(vote) = record {
-            let position = vote.position();
-            let newer = |known: &Position| (known.decree, known.ballot) < (position.decree, position.ballot);
-            if self.relearn.as_ref().is_none_or(newer) {
-                self.relearn = Some(position);
-            }
         }
     }
 
@@ -128,5 +113,17 @@ impl Replay<'_> {
             return Ok(());
         }
         Err(RestoreReason::Gap { expected: self.accepted.decree().next(), found })
+    }
+}
+
+/// What a record that cannot be replayed proves: a vote accepted, a promise given.
+fn prove(id: RecordId, position: Position, last: &mut Position, promised: &mut Ballot) {
+    *promised = (*promised).max(position.ballot);
+    // By decree first: the ballot of a damaged header may be too high.
+    if id != RecordId::Prepare && (last.decree, last.ballot) < (position.decree, position.ballot) {
+        *last = position;
+    }
+    if id == RecordId::Decision {
+        *promised = promise_of_next_configuration(*promised);
     }
 }

@@ -250,11 +250,15 @@ fn a_damaged_record_is_believed_where_it_fits() {
         (recovered.promised, recovered.relearn)
     };
     let next = Some(Position::new(Decree(3), ballot(1)));
-    assert_eq!(with(&[prepare(3, 9)], &[decision(2, 1)]), (ballot(9), None));
+    assert_eq!(with(&[prepare(3, 9)], &[decision(2, 1)]), (next_configuration(9), None));
     assert_eq!(
-        with(&[vote(3, 4)], &[decision(2, 1)]),
-        (ballot(4), Some(Position::new(Decree(3), ballot(4))))
+        with(&[vote(3, 4)], &[decision(3, 4)]),
+        (next_configuration(4), Some(Position::new(Decree(3), ballot(4))))
     );
+    // It was the Decision, of the last vote read.
+    assert_eq!(with(&[decision(2, 1)], &[prepare(3, 5)]), (ballot(5), None));
+    // Votes behind it say what it can have been; its ballot is believed nevertheless.
+    assert_eq!(with(&[vote(3, 4)], &[vote(4, 1)]), (ballot(4), Some(Position::new(Decree(4), ballot(1)))));
     // The page of an older vote, and of one that cannot be there.
     assert_eq!(with(&[vote(1, 1)], &[prepare(3, 7)]), (ballot(7), next));
     assert_eq!(with(&[vote(8, 1)], &[prepare(3, 7)]), (ballot(7), next));
@@ -303,6 +307,94 @@ fn a_low_ballot_behind_a_gap_counts() {
     for _ in 0..2 {
         let recovered = start(&disk).0.unwrap().recovered;
         assert_eq!(recovered.relearn, Some(Position::new(Decree(10), ballot(4))));
+    }
+}
+
+/// What a Decision makes of a promise.
+fn next_configuration(promised: u32) -> Ballot {
+    Ballot::new(promised + 1, MemberId::EMPTY)
+}
+
+/// A vote for two members.
+fn change(decree: u64) -> Record {
+    reconfiguration(decree, 4, members(2))
+}
+
+/// [HARD-374] [PROTO-14] [PROTO-73]: a Decision behind the gap has raised the promise, that of the checkpoint over the gap
+/// included (found by the simulator, ci 11340).
+#[test]
+fn a_decision_behind_a_gap_raises_the_promise() {
+    let start_with = |records: &[Record], usable: bool| {
+        let disk = disk();
+        put_checkpoint(&disk, 1);
+        put_log(&disk, 0, &votes(0..=2));
+        if usable {
+            checkpoint(&disk, 9, vote_of(ProtocolVersion::V4, 10, 4), ballot(6), b"state");
+        } else {
+            disk.put(&path("9.codex"), b"damaged");
+        }
+        put_log(&disk, 10, records);
+        let mut app = App { refuse_loads: 1, ..App::default() };
+        let recovered = restore(&open(&disk), &settings(), &mut app).unwrap().recovered;
+        (recovered.promised, recovered.relearn)
+    };
+    let records = [vote(10, 4), change(11), decision(11, 4)];
+    let last = Some(Position::new(Decree(11), ballot(4)));
+    assert_eq!(start_with(&records, false), (next_configuration(4), last));
+    assert_eq!(start_with(&records, true), (next_configuration(6), last));
+    let records = [&records[..], &[prepare(12, 8), vote(12, 8), vote(13, 8)]].concat();
+    assert_eq!(start_with(&records, true), (ballot(8), Some(Position::new(Decree(13), ballot(8)))));
+}
+
+/// [HARD-375] [STOR-17] [STOR-18]: behind the gap the records stand in order, too, and another gap needs another checkpoint
+/// over it.
+#[test]
+fn behind_a_gap_the_order_is_demanded() {
+    let refused = |records: &[Record], later: &[Record]| {
+        let disk = disk();
+        put_checkpoint(&disk, 1);
+        put_log(&disk, 0, &votes(0..=2));
+        disk.put(&path("9.codex"), b"damaged");
+        put_log(&disk, 10, records);
+        if let Some(first) = later.first() {
+            put_log(&disk, first.position().decree.0, later);
+        }
+        let alone = start(&disk).0.map(|restored| restored.recovered.relearn).map_err(|error| error.reason);
+        disk.put(&path("19.codex"), b"damaged");
+        (alone, start(&disk).0.map(|restored| restored.recovered.relearn).map_err(|error| error.reason))
+    };
+    let (alone, covered) = refused(&[vote(10, 4), vote(11, 5)], &[]);
+    assert!(
+        matches!(alone.as_ref().map_err(|reason| &**reason), Err(RestoreReason::NotNext { .. })),
+        "{alone:?}"
+    );
+    assert!(covered.is_err(), "{covered:?}");
+    let (alone, _) = refused(&[vote(10, 4), decision(10, 4)], &[]);
+    assert!(matches!(*alone.unwrap_err(), RestoreReason::DecisionWithoutVote(_)));
+    let (alone, _) = refused(&[change(10), decision(11, 4)], &[]);
+    assert!(matches!(*alone.unwrap_err(), RestoreReason::DecisionWithoutVote(_)));
+    let (alone, covered) = refused(&[vote(10, 4), vote(11, 4)], &[vote(20, 4)]);
+    assert!(matches!(*alone.unwrap_err(), RestoreReason::Gap { expected: Decree(12), .. }));
+    assert_eq!(covered.unwrap(), Some(Position::new(Decree(20), ballot(4))));
+    let (alone, _) = refused(&[vote(10, 4), vote(11, 4)], &[vote(12, 4), vote(13, 4)]);
+    assert_eq!(alone.unwrap(), Some(Position::new(Decree(13), ballot(4))));
+}
+
+/// [HARD-374]: votes behind a damaged record count also when that stands far behind the gap.
+#[test]
+fn a_damaged_length_behind_a_gap() {
+    let disk = disk();
+    put_log(&disk, 0, &votes(0..=2));
+    disk.put(&path("9.codex"), b"damaged");
+    let mut records: Vec<_> = (10..=40).map(|decree| vote(decree, 4)).collect();
+    let end = log(&records).len();
+    records.extend([vote(41, 4), vote(42, 4)]);
+    let mut bytes = log(&records);
+    bytes[end + 5] = 0x40;
+    disk.put(&log_name(10), &bytes);
+    for round in 0..2 {
+        let recovered = start(&disk).0.unwrap().recovered;
+        assert_eq!(recovered.relearn, Some(Position::new(Decree(42), ballot(4))), "start {round}");
     }
 }
 
