@@ -51,8 +51,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::engine::{
-    AppendSeq, BootstrapToken, ChangeToken, Consensus, Effect, FetchId, Input, PeerLink, PeerVote, Prng,
-    QuestionId, Recovered, RequestToken, Role, Settings, Status, StopReason,
+    AppendSeq, BootstrapToken, ChangeToken, Command, Consensus, Effect, FetchId, Input, PeerLink, PeerVote,
+    Prng, QuestionId, Recovered, RequestToken, Role, Settings, Status, StopReason,
 };
 use crate::types::{
     Ballot, Configuration, Decree, Instant, MemberId, MemberSet, Node, Position, ProtocolVersion,
@@ -347,7 +347,10 @@ impl Consensus for LegacyModel {
         self.now = now;
         self.out = std::mem::take(effects);
         for input in inputs {
-            if !self.stopped {
+            // Calls come from threads of the application: each gets its answer, also once shutdown is declared [PROTO-168].
+            let has_caller =
+                matches!(&input, Input::Command(Command::Replicate(_) | Command::ChangeConfiguration { .. }));
+            if !self.stopped || has_caller {
                 self.take(input);
             }
         }

@@ -257,3 +257,13 @@ fn one_answer_each_elects_in_three() {
     assert_eq!(bench.core.role(), Role::Primary);
     assert_eq!(bench.core.status().accepted.decree, Decree(0));
 }
+
+/// [PROTO-97] [PROTO-168]: a call that comes with the end of the process gets its answer (found by the simulator, mixed
+/// 1646: the model left it without one).
+#[test]
+fn calls_are_answered_to_the_end() {
+    let mut bench = Bench::<LegacyModel>::elected(3);
+    let call = |token| Input::Command(Command::Replicate(vec![request(token)]));
+    bench.give(vec![Input::Command(Command::Stop(StopReason::Unloaded)), call(7), call(8)]);
+    assert_eq!((bench.stopped, bench.aborted), (Some(StopReason::Unloaded), vec![7, 8]));
+}
