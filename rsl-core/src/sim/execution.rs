@@ -40,7 +40,8 @@ pub(super) struct Execution {
     /// Requests are taken.
     pub(super) open: bool,
     jobs: VecDeque<Job>,
-    save: Option<SaveRequest>,
+    /// One for the last passed decree, and one for an earlier decree that asked for it, may wait at once.
+    saves: Vec<SaveRequest>,
     /// A decree asked for a checkpoint: the context waits for `Save` or `Release`.
     asked: Option<Decree>,
     hold: bool,
@@ -54,7 +55,7 @@ impl Execution {
             running: None,
             open: false,
             jobs: VecDeque::new(),
-            save: None,
+            saves: Vec::new(),
             asked: None,
             hold: false,
         }
@@ -83,7 +84,7 @@ impl Execution {
             Apply::MembersPersisted => self.jobs.push_back(Job::MembersPersisted),
             Apply::Save(request) => {
                 self.answered(request.at);
-                self.save = Some(request);
+                self.saves.push(request);
             }
             Apply::Release { decree } => self.answered(decree),
         }
@@ -103,7 +104,8 @@ impl Execution {
         if self.running.is_some() {
             return None;
         }
-        if let Some(save) = self.save.take_if(|save| save.at <= self.executed) {
+        if let Some(due) = self.saves.iter().position(|save| save.at <= self.executed) {
+            let save = self.saves.remove(due);
             let head = self.jobs.iter().find_map(|job| match job {
                 Job::Execute { vote, .. } => Some(vote.clone()),
                 _ => None,
@@ -127,5 +129,40 @@ impl Execution {
             Some(Step::Save(..)) | None => None,
         };
         running.into_iter().chain(std::mem::take(&mut self.jobs)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::plan::{member, member_set};
+    use crate::types::{Ballot, Configuration, ProtocolVersion};
+
+    fn save(at: u64) -> Apply {
+        let configuration =
+            Configuration { number: 1, initial_decree: Decree::ZERO, members: member_set(0..3) };
+        Apply::Save(SaveRequest {
+            at: Decree(at),
+            next_vote: None,
+            promised: Ballot::new(1, member(0)),
+            version: ProtocolVersion::V6,
+            configuration,
+        })
+    }
+
+    /// [XFER-33] [XFER-35]: a save for the decree passed last waits while an earlier decree asks for one of its own; the
+    /// engine hears of both (found by the simulator, ci 8490: a lost save kept a replica from ever standing for election).
+    #[test]
+    fn two_saves_may_wait() {
+        let mut execution = Execution::new(App::default(), Decree(3));
+        execution.submit(save(5));
+        execution.submit(save(3));
+        for at in [3, 5] {
+            execution.executed = Decree(at);
+            let Some(Step::Save(request, _)) = execution.start() else { panic!("no save at {at}") };
+            assert_eq!(request.at, Decree(at));
+            execution.running = None;
+        }
+        assert!(execution.start().is_none());
     }
 }

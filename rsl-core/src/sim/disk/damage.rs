@@ -2,8 +2,9 @@
 //! of which later ones arrive without earlier ones.
 //!
 //! Only what a reader can notice is done. The formats cannot tell a record that is gone at the end of a log from one
-//! that was never written, a header of a checkpoint (it has no checksum) from a good one, or a Prepare from an older
-//! Prepare in its place: what these lose is lost, for a legacy replica as for ours.
+//! that was never written, a header of a checkpoint (it has no checksum) from a good one, a Prepare from an older
+//! Prepare in its place, or the last vote of a log from the vote before it, written twice: a Prepare behind it may be for
+//! a decree that was not accepted yet. What these lose is lost, for a legacy replica as for ours.
 
 use super::{Content, Dice, SimDisk};
 use crate::format::{FileName, LogScanner, PAGE, Record, Step};
@@ -60,19 +61,25 @@ impl Content {
         self.live[offset..offset + page.len()].copy_from_slice(page);
     }
 
-    /// Every record but the last.
+    /// Every record but the last. Only a vote with another one behind it can be told from one that landed in its place.
     fn records(&self, file: usize) -> Vec<Target> {
-        let mut targets = Vec::new();
+        let (mut targets, mut last_vote) = (Vec::new(), None);
         let Ok(mut scanner) = LogScanner::new(&self.durable[..]) else { return targets };
         while let Ok(Step::Record { offset, record }) = scanner.step() {
             let vote = match &record {
-                Record::Vote(vote) => Some(vote.decree().0),
+                Record::Vote(vote) => {
+                    last_vote = Some(targets.len());
+                    Some(vote.decree().0)
+                }
                 Record::Prepare(_) | Record::Decision(_) => None,
             };
             let length = record.encode().map_or(0, |bytes| bytes.len());
             targets.push(Target { file, offset: super::to_usize(offset), length, vote });
         }
         targets.pop();
+        if let Some(last) = last_vote.and_then(|at| targets.get_mut(at)) {
+            last.vote = None;
+        }
         targets
     }
 
