@@ -8,7 +8,7 @@ use super::plan::member;
 use crate::engine::AppendSeq;
 use crate::format::Record;
 use crate::storage::CheckpointReader;
-use crate::types::{Ballot, Configuration, Decree, Position};
+use crate::types::{Ballot, Configuration, Decree, MemberId, Position};
 use crate::wire::{Message, PrepareAccepted, Vote};
 
 /// A rule that was broken.
@@ -250,7 +250,11 @@ impl Checker {
             let text = format!("node {node} starts with {position}, durable was {} {}", newest.0, newest.1);
             return Err(Violation::new("PROTO-26", text));
         }
-        facts.promised = promised;
+        // What a Decision makes of a promise is nobody's ballot and was promised to nobody. A checkpoint saved after the
+        // Decision makes it one too high when the Decision is replayed behind it [STOR-59] [PROTO-73].
+        if promised.member != MemberId::EMPTY {
+            facts.promised = promised;
+        }
         facts.held = (position, value_of(accepted));
         if position.ballot != Ballot::EMPTY {
             let before = facts.values.insert((position.decree, position.ballot), value_of(accepted));
