@@ -334,12 +334,23 @@ fn the_cpp_host_conforms_and_takes_part_in_an_upgrade() {
 #[test]
 fn rust_and_cpp_replicas_agree() {
     let host = cpp_host();
-    for version in ["1", "3", "4", "6"] {
+    for version in ["1", "2", "3", "4", "5", "6"] {
         let plan = ["demo", "--json", "--requests", "500", "--kills", "2", "--protocol", version];
         rsl(&[&plan[..], &["--host", "rsl", "--host", host]].concat());
     }
-    for scenario in ["bootstrap", "grow", "relinquish"] {
-        rsl(&["demo", "--json", "--scenario", scenario, "--host", host, "--host", "rsl"]);
+    scenarios(&["bootstrap", "grow", "relinquish"]);
+}
+
+/// The others of them.
+#[test]
+#[ignore = "long: nightly"]
+fn rust_and_cpp_replicas_agree_in_every_scenario() {
+    scenarios(&["shrink", "replace-primary", "promote", "upgrade"]);
+}
+
+fn scenarios(names: &[&str]) {
+    for scenario in names {
+        rsl(&["demo", "--json", "--scenario", scenario, "--host", cpp_host(), "--host", "rsl"]);
     }
 }
 
