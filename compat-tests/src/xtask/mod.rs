@@ -5,6 +5,7 @@ mod citations;
 mod clauses;
 mod compatibility;
 mod contents;
+mod coverage;
 mod cpp;
 mod dist;
 mod dotnet;
@@ -116,6 +117,8 @@ enum Command {
     },
     /// Run seeded protocol bugs, one at a time; exit 1 when the checks do not notice one.
     Mutants(mutants::Options),
+    /// Count the lines of engine, storage, formats and wire that the simulator runs.
+    Coverage(coverage::Args),
     /// What takes too long for every change: 100 kills, every version, fuzzing, other systems.
     Nightly {
         /// How long to fuzz each target.
@@ -149,6 +152,7 @@ pub fn main() -> ExitCode {
         Command::Readme => readme::run(),
         Command::Instructions { record } => instructions::run(record).map(|()| true),
         Command::Mutants(options) => mutants::run(&options),
+        Command::Coverage(args) => coverage::run(&args).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@ use super::network::End;
 use super::plan::{Fault, member_set, node_of};
 use super::process::Process;
 use super::world::{Check, Conditions, Event, Phase, World};
-use crate::engine::{BootstrapToken, ChangeToken, Command, Request, RequestToken, Role};
+use crate::engine::{BootstrapToken, ChangeToken, Command, Request, RequestToken, Role, StopReason};
 use crate::types::Decree;
 
 /// Requests that must be acknowledged after the cluster was healed.
@@ -113,6 +113,12 @@ impl World<'_> {
                 self.crash(node, Crash::Power, down);
                 self.nodes[node].disk.allow_holes(false);
             }
+            Fault::Unload { node } => {
+                if let Some(end) = self.end(node) {
+                    self.command(end, Command::Stop(StopReason::Unloaded));
+                }
+            }
+            Fault::CopyState { node, source } => return self.copy_state(node, source),
         }
         Ok(())
     }

@@ -390,8 +390,8 @@ impl World<'_> {
             }
             StopReason::CheckpointCopied => self.counts.reloads += 1,
             StopReason::Relinquished => self.counts.relinquished += 1,
-            StopReason::Unloaded
-            | StopReason::LogFailed(_)
+            StopReason::Unloaded => self.counts.unloaded += 1,
+            StopReason::LogFailed(_)
             | StopReason::NetworkFailed(_)
             | StopReason::ReloadFailed(_)
             | StopReason::Panicked(_) => {

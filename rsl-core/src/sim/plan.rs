@@ -85,6 +85,10 @@ pub(super) enum Fault {
     Harm { node: usize, harm: Harm, down: Duration },
     /// Power fails, and of what was not synced later pages are there and earlier ones are not.
     Holes { node: usize, down: Duration },
+    /// The operator ends the replica in good order, and starts it again.
+    Unload { node: usize },
+    /// The application has another replica's checkpoint copied [XFER-26].
+    CopyState { node: usize, source: usize },
 }
 
 /// Delays and losses of messages.
@@ -171,8 +175,9 @@ impl Plan {
         if let Some(node) = frail {
             let harmful = (0..1 + dice.below(6)).map(|_| harmful(&mut dice, node, safety));
             faults.extend(harmful);
-            faults.sort_by_key(|(at, _)| *at);
         }
+        faults.extend(errands(&mut Dice::new(seed, 3), members, safety));
+        faults.sort_by_key(|(at, _)| *at);
         Plan {
             seed,
             upgrades: dice.chance(300),
@@ -360,6 +365,18 @@ fn harmful(dice: &mut Dice, node: usize, safety: Duration) -> (Duration, Fault) 
         _ => Fault::Harm { node, harm: dice.pick(&[Harm::Flip, Harm::Zero, Harm::Misdirected]), down },
     };
     (at, fault)
+}
+
+/// What operators and applications ask of replicas now and then.
+fn errands(dice: &mut Dice, members: usize, safety: Duration) -> Vec<(Duration, Fault)> {
+    let count = if dice.chance(400) { 1 + dice.below(8) } else { 0 };
+    let mut errand = || {
+        let (at, node, source) =
+            (dice.between(Duration::ZERO, safety), dice.index(members), dice.index(members));
+        let unloads = dice.chance(500);
+        (at, if unloads { Fault::Unload { node } } else { Fault::CopyState { node, source } })
+    };
+    (0..count).map(|_| errand()).collect()
 }
 
 fn fault(dice: &mut Dice, kind: u64, members: usize) -> Fault {

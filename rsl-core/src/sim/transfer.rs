@@ -8,14 +8,16 @@ use super::checker::Violation;
 use super::network::End;
 use super::process::{DIRECTORY, Process};
 use super::world::{Check, Event, World};
-use crate::engine::{FetchId, FetchKind, FetchOutcome, Input};
+use crate::engine::{CheckpointInfo, Command, FetchId, FetchKind, FetchOutcome, Input};
 use crate::format::{FileName, Record, RecordStream, StreamError, read_exact_at};
 use crate::storage::{CopyRequest, Directory, DiskFile, OpenMode, PublishError, copy_checkpoint};
-use crate::types::{Decree, Instant};
-use crate::wire::Message;
+use crate::types::{Ballot, Decree, Instant};
+use crate::wire::{Header, Message};
 
 /// Longest checkpoint header that is copied.
 const MAX_HEADER: u64 = 100 << 20;
+/// The transfer that the application has asked for; the core never numbers its own that high.
+const FOR_APPLICATION: FetchId = FetchId(u64::MAX);
 /// Longest record of a stream.
 const RECORD_LIMIT: u64 = 100 << 20;
 
@@ -120,6 +122,23 @@ impl World<'_> {
         Ok(())
     }
 
+    /// Copies the checkpoint of `source` for the application of `node`, unless that has a newer one [XFER-26].
+    pub(super) fn copy_state(&mut self, node: usize, source: usize) -> Check {
+        let Some(end) = self.end(node).filter(|_| source != node) else { return Ok(()) };
+        let Some(server) = self.end(source) else { return Ok(()) };
+        let range = self.process(server).map(|process| process.core.status().log_range);
+        let (Some(process), Some(offered)) = (self.process(end), range) else { return Ok(()) };
+        let status = process.core.status();
+        let decree = offered.checkpointed_decree;
+        let asked = process.transfers.contains_key(&FOR_APPLICATION);
+        if asked || decree == Decree::ZERO || decree < status.log_range.checkpointed_decree {
+            return Ok(());
+        }
+        let header = Header::new(status.version, process.member, decree, 1, Ballot::EMPTY);
+        let kind = FetchKind::Checkpoint { decree, size: offered.checkpoint_size, promised: status.promised };
+        self.fetch(end, FOR_APPLICATION, source, &Message::FetchCheckpoint(header), kind)
+    }
+
     /// A learn request reaches its server, which sends what it has in pieces.
     pub(super) fn serve(&mut self, end: End, fetch: FetchId) -> Check {
         let Some(process) = self.process(end) else { return Ok(()) };
@@ -222,8 +241,18 @@ impl World<'_> {
         };
         self.trace
             .note(self.now, &[12, end.node as u64], || format!("node {} copies: {outcome:?}", end.node));
-        self.give(end, Input::FetchEnded { fetch, outcome });
+        self.copied(end, fetch, outcome);
         Ok(())
+    }
+
+    /// Tells the core, or for the application that there is another checkpoint [XFER-27].
+    fn copied(&mut self, end: End, fetch: FetchId, outcome: FetchOutcome) {
+        if fetch != FOR_APPLICATION {
+            self.give(end, Input::FetchEnded { fetch, outcome });
+        } else if let FetchOutcome::CheckpointCopied { decree, size } = outcome {
+            self.counts.installed += 1;
+            self.command(end, Command::InstallCheckpoint(CheckpointInfo { decree, size }));
+        }
     }
 
     pub(super) fn transfer_fails(&mut self, end: End, fetch: FetchId) {
@@ -233,7 +262,7 @@ impl World<'_> {
             FetchKind::Votes => FetchOutcome::VotesEnded { empty: false },
             FetchKind::Checkpoint { .. } => FetchOutcome::CheckpointFailed,
         };
-        self.give(end, Input::FetchEnded { fetch, outcome });
+        self.copied(end, fetch, outcome);
     }
 }
 

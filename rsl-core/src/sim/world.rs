@@ -104,6 +104,10 @@ pub struct Counts {
     pub reloads: u64,
     /// Primaries that gave up when told to.
     pub relinquished: u64,
+    /// Replicas that were ended in good order.
+    pub unloaded: u64,
+    /// Checkpoints copied for the application.
+    pub installed: u64,
     /// Executions of configuration changes, on all replicas.
     pub reconfigured: u64,
     /// Log files started.
@@ -127,7 +131,7 @@ pub struct Counts {
 impl Counts {
     /// All counts with their names.
     #[must_use]
-    pub const fn named(&self) -> [(&'static str, u64); 24] {
+    pub const fn named(&self) -> [(&'static str, u64); 26] {
         [
             ("turns", self.turns),
             ("messages", self.messages),
@@ -144,6 +148,8 @@ impl Counts {
             ("copied", self.copied),
             ("reloads", self.reloads),
             ("relinquished", self.relinquished),
+            ("unloaded", self.unloaded),
+            ("installed", self.installed),
             ("reconfigured", self.reconfigured),
             ("logs", self.logs),
             ("harmed", self.harmed),

@@ -278,6 +278,21 @@ fn an_installed_checkpoint_is_offered() {
     assert_eq!(bench.engine.status().log_range.checkpointed_decree, Decree(50), "never backwards");
 }
 
+/// [XFER-42] [STOR-57]: what is not executed yet stays in the logs, however far ahead a copied checkpoint is.
+#[test]
+fn a_checkpoint_ahead_leaves_the_logs_of_execution() {
+    let mut bench = small_logs(settings(1));
+    bench.hold_execution = true;
+    (6..=12).for_each(|decree| accept(&mut bench, decree));
+    assert!(bench.new_logs.len() >= 2, "{:?}", bench.new_logs);
+    assert_eq!((bench.engine.status().executed, bench.engine.status().passed), (Decree(4), Decree(11)));
+    bench.command(Command::InstallCheckpoint(CheckpointInfo { decree: Decree(50), size: 7 }));
+    assert_eq!(bench.cleanups, [Decree::ZERO], "decree 5 is read back from the first log");
+    (5..=11).for_each(|decree| bench.execute(decree, false));
+    bench.command(Command::InstallCheckpoint(CheckpointInfo { decree: Decree(51), size: 7 }));
+    assert_eq!(bench.cleanups.last(), bench.new_logs.last());
+}
+
 /// [HARD-339] [HARD-44] [HARD-31]: right after a configuration change the placeholder, with its checksum, is the next vote.
 #[test]
 fn a_placeholder_is_a_next_vote() {

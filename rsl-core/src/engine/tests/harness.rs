@@ -141,6 +141,8 @@ pub(super) struct Bench {
     pub(super) hold_disk: bool,
     /// The answer of AcceptMessageFromReplica.
     pub(super) accept: bool,
+    /// The first member set can be written.
+    pub(super) writes_members: bool,
     /// Passed decrees are executed only by [`Bench::execute`].
     pub(super) hold_execution: bool,
     pub(super) reports: Vec<Report>,
@@ -173,6 +175,7 @@ impl Bench {
             appended: AppendSeq(0),
             hold_disk: false,
             accept: true,
+            writes_members: true,
             hold_execution: false,
             reports: Vec::new(),
             cleanups: Vec::new(),
@@ -317,7 +320,7 @@ impl Bench {
             Effect::Stop(reason) => self.stopped = Some(reason),
             Effect::PersistMembers(request) => {
                 let members = request.configuration.members;
-                inputs.push(Input::MembersPersisted { members, written: true });
+                inputs.push(Input::MembersPersisted { members, written: self.writes_members });
             }
             Effect::BootstrapEnded { token, result } => self.bootstraps.push((token.0, result)),
             Effect::Peers(configuration) => {

@@ -348,6 +348,21 @@ fn an_adopted_set_is_not_exchanged() {
     assert_eq!(bench.engine.role(), Role::Initializing, "the set stays adopted");
 }
 
+/// [PROTO-162]: a set whose checkpoint cannot be written is not adopted, and does not keep another one out.
+#[test]
+fn a_set_that_cannot_be_written_is_not_adopted() {
+    let mut bench = unbootstrapped(1);
+    bench.writes_members = false;
+    call(&mut bench, 1, [1, 2, 3]);
+    assert_eq!(bench.bootstraps, [(1, BootstrapResult::Failed)]);
+    assert_eq!((bench.engine.role(), bench.engine.status().configuration), (Role::Inactive, 0));
+    assert!(bench.applied.is_empty() && bench.sent.is_empty(), "{:?}", bench.applied);
+    bench.writes_members = true;
+    call(&mut bench, 2, [1, 2]);
+    assert_eq!((bench.engine.role(), bench.engine.status().configuration), (Role::Initializing, 1));
+    assert_eq!(bench.engine.status().state_members, members([1, 2]));
+}
+
 /// [HARD-308]: a Bootstrap message counts only from a member of the set it proposes, and where that is allowed.
 #[test]
 fn strangers_do_not_bootstrap() {

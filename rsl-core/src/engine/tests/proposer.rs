@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::harness::{Bench, at, ballot, header, link, origin, prepare, vote};
-use crate::engine::{AbortReason, Apply, Command, Input, Report, Request, RequestToken, Role, StopReason};
+use crate::engine::{
+    AbortReason, Apply, ChangeToken, Command, Input, Report, Request, RequestToken, Role, StopReason,
+};
 use crate::format::Record;
 use crate::types::{Decree, Instant};
 use crate::wire::Message;
@@ -242,6 +244,28 @@ fn an_aborted_request_may_be_executed_without_token() {
     assert_eq!(bench.engine.status().passed.0, 6);
 }
 
+/// [HARD-331] [HARD-557]: the same for a configuration change: it takes effect, and its caller hears of it once.
+#[test]
+fn an_aborted_change_may_take_effect_without_token() {
+    let mut bench = Bench::primary(|_| {});
+    let set = super::harness::members([1, 2, 4]);
+    bench.command(Command::ChangeConfiguration { members: set, token: ChangeToken(1) });
+    bench.receive(2, Message::NotAccepted(header(at(6, 9, 3), 2)));
+    let aborted =
+        |apply: &Apply| matches!(apply, Apply::AbortChange { token, .. } if *token == ChangeToken(1));
+    assert_eq!(bench.applied.iter().filter(|apply| aborted(apply)).count(), 1);
+    bench.command(Command::AttemptPromotion);
+    bench.receive(2, super::harness::status_response(at(6, 4, 1), at(6, 4, 1), 2, 0));
+    bench.receive(2, super::harness::promise(at(6, 10, 1), 2, vote(at(5, 4, 1), 9, "held")));
+    bench.receive(2, Message::VoteAccepted(header(at(6, 10, 1), 2)));
+    assert_eq!(bench.engine.status().configuration, 2);
+    let told = bench.applied.iter().filter_map(|apply| match apply {
+        Apply::Execute { vote, change, .. } => vote.reconfiguration().map(|_| change.is_some()),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [false]);
+}
+
 /// [PROTO-91] [PROTO-88]: from a higher Prepare on nothing of the old ballot is sent or counted.
 #[test]
 fn a_higher_prepare_ends_the_old_ballot() {
@@ -394,7 +418,7 @@ fn payloads_travel_with_vote_answers() {
 fn no_heartbeat_slips_into_a_reconfiguration() {
     let mut bench = Bench::primary(|_| {});
     let members = super::harness::members([1, 2, 3]);
-    bench.command(Command::ChangeConfiguration { members, token: crate::engine::ChangeToken(1) });
+    bench.command(Command::ChangeConfiguration { members, token: ChangeToken(1) });
     bench.wait(Duration::from_secs(5));
     bench.said();
     bench.receive(2, accepted(6, 2));
