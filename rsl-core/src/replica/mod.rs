@@ -43,6 +43,7 @@ mod files;
 mod handle;
 mod health;
 mod mailbox;
+mod patience;
 mod progress;
 mod reads;
 mod rerun;

@@ -135,12 +135,16 @@ fn the_sequence_number_falls_by_a_restart_only() {
     let is_done = Arc::clone(&done);
     let watcher = std::thread::spawn(move || {
         let mut last = Decree::ZERO;
-        while !is_done.load(Ordering::Relaxed) {
+        loop {
+            // Once more after the end, however late this thread gets its turn.
+            let is_last = is_done.load(Ordering::Relaxed);
             let now = watched.current_sequence_number();
             assert!(now >= last, "{now} after {last}");
             last = now;
+            if is_last {
+                return last;
+            }
         }
-        last
     });
     for cookie in 1..=200 {
         let request = if cookie % 60 == 0 { &b"save"[..] } else { b"x" };
