@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::checkpoint::Checkpoint;
 use super::raw::Raw;
 
 /// What was measured.
@@ -26,6 +27,8 @@ pub(crate) struct Measured {
     /// Sorted by throughput.
     pub(crate) samples: Vec<Sample>,
     pub(crate) raw: Raw,
+    /// With `--checkpoint-mb`.
+    pub(crate) checkpoint: Option<Checkpoint>,
 }
 
 /// One round.

@@ -1,5 +1,6 @@
 //! `rsl bench`: closed-loop throughput of replica processes, beside what the disk itself does in the same run.
 
+mod checkpoint;
 mod measure;
 mod plot;
 mod raw;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use migration::host::{Cluster, HostError, HostSettings, Member, Template, ports};
 
+use checkpoint::{Checkpoint, Piece};
 use measure::{Measured, Sample, Setting};
 pub(crate) use raw::RawArgs;
 
@@ -40,6 +42,10 @@ pub(crate) struct Args {
     /// Seconds per measurement.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// Then let a checkpoint of so many MiB be saved and copied under each load, with `--seconds` for every stretch of it;
+    /// latency and memory are printed beside those before. Every replica needs room for two.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    checkpoint_mb: Option<u64>,
     /// Number of replicas.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
     replicas: u16,
@@ -104,7 +110,8 @@ impl Args {
             for (host, template) in templates.iter().enumerate() {
                 sets.push(Bench::start(self, template, &dir.join(format!("host-{host}")))?);
                 for setting in self.settings(host, size) {
-                    measured.push(Measured { setting, samples: Vec::new(), raw: raw::Raw::default() });
+                    let raw = raw::Raw::default();
+                    measured.push(Measured { setting, samples: Vec::new(), raw, checkpoint: None });
                 }
             }
             for _ in 0..self.rounds {
@@ -115,6 +122,10 @@ impl Args {
             }
             for mut result in measured {
                 result.samples.sort_by(|a, b| a.ops_per_s.total_cmp(&b.ops_per_s));
+                if let Some(mib) = self.checkpoint_mb {
+                    let set = &mut sets[result.setting.host];
+                    result.checkpoint = Some(set.checkpoint(result.setting, mib, self.seconds)?);
+                }
                 let bytes = result.median().record_bytes(size);
                 result.raw = raw::measure(&own, &dir, self.replicas, bytes, self.seconds)?;
                 results.push(result);
@@ -195,6 +206,31 @@ impl Bench {
         Ok(Bench { cluster, primary, _ports: leases })
     }
 
+    /// Measures stretches of about `seconds` while a checkpoint is saved and copied.
+    fn checkpoint(&mut self, setting: Setting, mib: u64, seconds: u64) -> Result<Checkpoint, String> {
+        let speed = match setting.rate {
+            Some(rate) => u64::from(rate),
+            None => self.speed(&setting, u64::from(setting.inflight) * WARM_UP, seconds)?,
+        };
+        let mut count = speed * seconds;
+        let primary = self.primary;
+        checkpoint::measure(&mut self.cluster, primary, mib, |cluster| {
+            let answer = replicate(cluster, primary, &setting, count, seconds)?;
+            let ops_per_s = answer["ops"].as_f64().unwrap_or(0.0);
+            if setting.rate.is_none() {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a count of requests"
+                )]
+                let next = (ops_per_s * seconds as f64) as u64;
+                count = next.max(u64::from(setting.inflight));
+            }
+            let latency = |name: &str| answer[name].as_u64().ok_or_else(|| format!("no latencies: {answer}"));
+            Ok(Piece { ops_per_s, p50_us: latency("p50us")?, p99_us: latency("p99us")? })
+        })
+    }
+
     /// Measures about `seconds`; a closed loop finds the speed with a few windows first.
     fn run(&mut self, setting: Setting, seconds: u64) -> Result<Sample, String> {
         let count = match setting.rate {
@@ -234,17 +270,36 @@ impl Bench {
         count: u64,
         seconds: u64,
     ) -> Result<serde_json::Value, String> {
-        let limit = Duration::from_secs(30 + 10 * seconds);
-        let Setting { size, inflight, rate, .. } = setting;
-        let command = match rate {
-            Some(rate) => format!("replicate-rate {count} {size} {rate} {}", limit.as_millis()),
-            None => format!("replicate-random {count} {size} {inflight} {}", limit.as_millis()),
-        };
-        self.ask(self.primary, &command, limit)
+        replicate(&mut self.cluster, self.primary, setting, count, seconds)
     }
 
     fn ask(&mut self, place: usize, command: &str, limit: Duration) -> Result<serde_json::Value, String> {
-        let control = self.cluster.control(place);
-        control.and_then(|control| control.ask(command, limit)).map_err(|error| error.to_string())
+        ask(&mut self.cluster, place, command, limit)
     }
+}
+
+fn replicate(
+    cluster: &mut Cluster,
+    primary: usize,
+    setting: &Setting,
+    count: u64,
+    seconds: u64,
+) -> Result<serde_json::Value, String> {
+    let limit = Duration::from_secs(30 + 10 * seconds);
+    let Setting { size, inflight, rate, .. } = setting;
+    let command = match rate {
+        Some(rate) => format!("replicate-rate {count} {size} {rate} {}", limit.as_millis()),
+        None => format!("replicate-random {count} {size} {inflight} {}", limit.as_millis()),
+    };
+    ask(cluster, primary, &command, limit)
+}
+
+fn ask(
+    cluster: &mut Cluster,
+    place: usize,
+    command: &str,
+    limit: Duration,
+) -> Result<serde_json::Value, String> {
+    let control = cluster.control(place);
+    control.and_then(|control| control.ask(command, limit)).map_err(|error| error.to_string())
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::checkpoint::{Checkpoint, Piece};
 use super::measure::{Measured, Sample};
 
 /// Prints all measurements.
@@ -15,6 +16,11 @@ pub(crate) fn print(results: &[Measured], as_json: bool) {
         return;
     }
     println!("{}", latencies(results));
+    let checkpoints = checkpoints(results);
+    if checkpoints.row_count() > 0 {
+        println!("While a checkpoint is saved and copied:");
+        println!("{checkpoints}");
+    }
     let stages = stages(results);
     if stages.row_count() > 0 {
         println!("Where the time goes on the primary, means in microseconds:");
@@ -64,7 +70,25 @@ fn json(result: &Measured) -> Value {
         );
         object.insert("requests_per_decree".into(), stages.requests_per_decree.into());
     }
+    if let (Some(checkpoint), Some(object)) = (&result.checkpoint, value.as_object_mut()) {
+        object.insert("checkpoint".into(), checkpoint_json(checkpoint));
+    }
     value
+}
+
+fn checkpoint_json(checkpoint: &Checkpoint) -> Value {
+    let piece =
+        |piece: Piece| json!({"ops_per_s": piece.ops_per_s, "p50_us": piece.p50_us, "p99_us": piece.p99_us});
+    json!({
+        "mib": checkpoint.mib,
+        "secs": checkpoint.took.as_secs_f64(),
+        "stretches": checkpoint.during.len(),
+        "before": piece(checkpoint.before),
+        "median": piece(checkpoint.median()),
+        "worst": piece(checkpoint.worst()),
+        "rss_before_kib": checkpoint.memory.map(|(before, _)| before),
+        "rss_most_kib": checkpoint.memory.map(|(_, most)| most),
+    })
 }
 
 /// `part / whole` to two digits.
@@ -114,6 +138,48 @@ fn latencies(results: &[Measured]) -> comfy_table::Table {
             raw.p99_us.to_string(),
             ratio(sample.p50_us as f64, raw.p50_us as f64).to_string(),
             ratio(result.bytes_per_s(), raw.bytes_per_s).to_string(),
+        ]);
+    }
+    table
+}
+
+fn checkpoints(results: &[Measured]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.set_header([
+        "host",
+        "in flight",
+        "bytes",
+        "MiB",
+        "seconds",
+        "ops/s before",
+        "ops/s",
+        "p50 before",
+        "p50 us",
+        "p99 before",
+        "p99 us",
+        "worst p99",
+        "RSS MiB",
+        "most",
+    ]);
+    for result in results {
+        let Some(checkpoint) = &result.checkpoint else { continue };
+        let (before, median) = (checkpoint.before, checkpoint.median());
+        let memory = |kib: Option<u64>| kib.map_or_else(String::new, |kib| (kib / 1024).to_string());
+        table.add_row([
+            (result.setting.host + 1).to_string(),
+            load(result),
+            result.setting.size.to_string(),
+            checkpoint.mib.to_string(),
+            format!("{:.1}", checkpoint.took.as_secs_f64()),
+            format!("{:.0}", before.ops_per_s),
+            format!("{:.0}", median.ops_per_s),
+            before.p50_us.to_string(),
+            median.p50_us.to_string(),
+            before.p99_us.to_string(),
+            median.p99_us.to_string(),
+            checkpoint.worst().p99_us.to_string(),
+            memory(checkpoint.memory.map(|(before, _)| before)),
+            memory(checkpoint.memory.map(|(_, most)| most)),
         ]);
     }
     table
