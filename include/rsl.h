@@ -146,16 +146,26 @@ inline void OnNotify(void*, int32_t level, int32_t log_id, const char* title, co
 }
 
 #ifdef _WIN32
-// Paths are in the process's code page outside, in UTF-8 inside.
+// Paths are in the process's code page outside, in UTF-8 inside. Empty when a letter is missing or malformed on either side.
 inline std::string Recode(const char* text, size_t length, unsigned int from, unsigned int to) {
     const int size = static_cast<int>(length);
     std::vector<wchar_t> wide(static_cast<size_t>(size) + 1);
-    const int wides = size == 0 ? 0 : ::MultiByteToWideChar(from, 0, text, size, wide.data(), size + 1);
+    const int wides =
+        size == 0 ? 0 : ::MultiByteToWideChar(from, MB_ERR_INVALID_CHARS, text, size, wide.data(), size + 1);
+    // A process whose code page is UTF-8 has every letter, and Windows wants to be asked differently there.
+    const bool unicode = to == CP_UTF8 || ::GetACP() == CP_UTF8;
+    BOOL replaced = FALSE;
     std::vector<char> out(static_cast<size_t>(wides) * 4 + 1);
-    const int bytes = wides == 0 ? 0 : ::WideCharToMultiByte(to, 0, wide.data(), wides, out.data(), wides * 4, NULL, NULL);
-    return std::string(out.data(), static_cast<size_t>(bytes));
+    const int bytes = wides == 0 ? 0
+                                 : ::WideCharToMultiByte(to, unicode ? WC_ERR_INVALID_CHARS : WC_NO_BEST_FIT_CHARS, wide.data(),
+                                                         wides, out.data(), wides * 4, NULL, unicode ? NULL : &replaced);
+    return std::string(out.data(), static_cast<size_t>(replaced ? 0 : bytes));
 }
-inline std::string ToUtf8(const char* text, size_t length) { return Recode(text, length, CP_ACP, CP_UTF8); }
+// What cannot be converted becomes bytes that the library refuses as no UTF-8.
+inline std::string ToUtf8(const char* text, size_t length) {
+    const std::string out = Recode(text, length, CP_ACP, CP_UTF8);
+    return out.empty() && length != 0 ? std::string("\xff") : out;
+}
 inline std::string FromUtf8(const char* text) { return Recode(text, strlen(text), CP_UTF8, CP_ACP); }
 #else
 inline std::string ToUtf8(const char* text, size_t length) { return std::string(text, length); }

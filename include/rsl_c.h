@@ -593,7 +593,7 @@ void rsl_shutdown(void);
 // Says who is asked before the library ends the process; NULL = nobody. The struct is copied.
 rsl_status rsl_set_exit_policy(const struct rsl_exit_policy *policy_or_null);
 
-// After a broken belief: 1 (the default) = exit code 1, 0 = abort, for the system's own dumps.
+// After a broken belief: 1 (the default) = exit code 1, 0 = abort, for the system's own dumps; on Windows the exception 1653.
 void rsl_set_minidump_enabled(int32_t on);
 
 // Machines that are initialised from now on listen on all addresses, and connect from any. Cannot be taken back.

@@ -80,6 +80,9 @@ public:
             return error;
         }
         const std::string path = detail::FromUtf8(found.data());
+        if (path.empty()) {
+            return ERROR_INVALID_PARAMETER;
+        }
         if (path.size() >= size) {
             return ERROR_INSUFFICIENT_BUFFER;
         }

@@ -1,9 +1,15 @@
 /* The ways a process ends: each run of this program ends in the one that its first argument names. */
-#include "check.h"
-
+#ifdef _WIN32
+#include <winsock2.h>
+typedef SOCKET socket_t;
+#else
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+typedef int socket_t;
+#endif
+
+#include "check.h"
 
 static app self;
 static int keep;
@@ -107,7 +113,7 @@ int main(int count, char **words)
         address.sin_family = AF_INET;
         address.sin_port = htons((uint16_t)(port + 1));
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        int link = socket(AF_INET, SOCK_STREAM, 0);
+        socket_t link = socket(AF_INET, SOCK_STREAM, 0);
         connect(link, (struct sockaddr *)&address, sizeof address);
         sleep_ms(30000);
         return 98;

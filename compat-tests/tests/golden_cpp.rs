@@ -12,7 +12,7 @@ use std::sync::Arc;
 use compat_tests::golden;
 use compat_tests::host_state::{HostState, restart};
 use compat_tests::native::{Build, Language, debug_library, root};
-use compat_tests::synthetic;
+use compat_tests::{synthetic, windows};
 use libtest_mimic::{Arguments, Failed, Trial};
 use migration::exec_log;
 use rsl_core::storage::{CheckpointReader, Listing, OsDisk};
@@ -24,12 +24,16 @@ const NUMBER: u64 = 7000;
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let golden = golden::dir().filter(|_| cfg!(unix));
-    let trial = match golden {
-        Some(golden) => Trial::test("replay_to_a_checkpoint", move || replay_to_a_checkpoint(&golden)),
-        None => Trial::test("replay_to_a_checkpoint", || Err("there is no golden data".into()))
-            .with_ignored_flag(true),
+    let trial = |name: &str, test: fn(&Path) -> Result<(), Failed>| {
+        let golden = golden.clone();
+        Trial::test(name, move || test(golden.as_deref().ok_or("there is no golden data")?))
     };
-    libtest_mimic::run(&arguments, vec![trial]).exit_code()
+    let trials = vec![
+        trial("replay_to_a_checkpoint", replay_to_a_checkpoint).with_ignored_flag(golden.is_none()),
+        // Needs the Windows build: `cargo xtask windows --test` runs it.
+        trial("windows_replay_to_a_checkpoint", windows_replay_to_a_checkpoint).with_ignored_flag(true),
+    ];
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn folders(path: &Path) -> Vec<PathBuf> {
@@ -59,12 +63,29 @@ fn content(directory: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
 fn replay_to_a_checkpoint(golden: &Path) -> Result<(), Failed> {
     let bin = tempfile::tempdir()?;
     let program = bin.path().join("replay");
-    let source = root().join("compat-tests/cpp/tests/replay.cc");
-    Build::new(Language::Cpp(11)).program(&[source], debug_library()?, &program)?;
+    Build::new(Language::Cpp(11)).program(&[source()], debug_library()?, &program)?;
+    every_directory(golden, || Command::new(&program))
+}
+
+/// Trial: [HARD-549] [HARD-551] [API-127] [API-57] [API-60] [STOR-69] The same under Wine, with the DLL; the start from the
+/// checkpoint that it wrote is the one of this system.
+fn windows_replay_to_a_checkpoint(golden: &Path) -> Result<(), Failed> {
+    let bin = tempfile::tempdir()?;
+    let program = bin.path().join("replay.exe");
+    fs::copy(windows::built("rsl.dll")?, bin.path().join("rsl.dll"))?;
+    windows::program(Language::Cpp(11), &[source()], &program)?;
+    every_directory(golden, || windows::wine(&program))
+}
+
+fn source() -> PathBuf {
+    root().join("compat-tests/cpp/tests/replay.cc")
+}
+
+fn every_directory(golden: &Path, program: impl Fn() -> Command) -> Result<(), Failed> {
     let mut versions = BTreeMap::new();
     for run in folders(&golden.join("disk")).iter().flat_map(|scenario| folders(scenario)) {
         for replica in folders(&run) {
-            let version = one(&program, &run, &replica)
+            let version = one(program(), &run, &replica)
                 .map_err(|why| format!("{}: {}", replica.display(), why.message().unwrap_or("failed")))?;
             *versions.entry(version).or_insert(0) += 1;
         }
@@ -72,7 +93,7 @@ fn replay_to_a_checkpoint(golden: &Path) -> Result<(), Failed> {
     require(versions.len() >= 4 && versions.values().all(|count| *count >= 3), &format!("{versions:?}"))
 }
 
-fn one(program: &Path, run: &Path, replica: &Path) -> Result<ProtocolVersion, Failed> {
+fn one(mut program: Command, run: &Path, replica: &Path) -> Result<ProtocolVersion, Failed> {
     let (data, into) = (tempfile::tempdir()?, tempfile::tempdir()?);
     for (name, bytes) in content(replica)? {
         if name.ends_with(".log") || name.ends_with(".codex") || name == "defunct.txt" {
@@ -80,7 +101,7 @@ fn one(program: &Path, run: &Path, replica: &Path) -> Result<ProtocolVersion, Fa
         }
     }
     let before = content(data.path())?;
-    let output = Command::new(program).arg(data.path()).arg(NUMBER.to_string()).arg(into.path()).output()?;
+    let output = program.arg(data.path()).arg(NUMBER.to_string()).arg(into.path()).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     require(output.status.success(), &format!("{text}{errors}"))?;

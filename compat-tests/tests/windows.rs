@@ -166,8 +166,8 @@ fn windows_c_programs() {
     }
 }
 
-/// [CABI-25] [CABI-26] [API-55] [API-117] [API-118] The ways a process ends, through the DLL: the exit codes are those that
-/// a service manager sees.
+/// [CABI-25] [CABI-26] [API-55] [API-116] [API-117] [API-118] The ways a process ends, through the DLL: the exit codes are
+/// those that a service manager sees. Without dumps the process fails fast.
 #[test]
 #[ignore = "needs the Windows build"]
 fn windows_ends_of_processes() {
@@ -180,6 +180,8 @@ fn windows_ends_of_processes() {
     };
     for (way, code, last) in [
         ("fatal-keep", 1, "on_exit machine=0 reason=2 code=1\n"),
+        // Windows gives the number of the exception, Wine always STATUS_FAIL_FAST_EXCEPTION; this system sees eight bits of it.
+        ("abort", 0xC000_0602_u32.cast_signed() & 0xff, "on_exit machine=0 reason=2 code=1\n"),
         ("unload", 0, "on_exit machine=1 reason=1 code=0\n"),
         ("unload-inside", 0, "on_exit machine=1 reason=1 code=0\n"),
         ("unload-keep", 7, "still here\n"),
@@ -402,8 +404,9 @@ fn windows_managed_bindings() {
         }
     }
     std::fs::create_dir(dir.path().join("spec")).unwrap();
-    let surface = "spec/ManagedRSLib.dll";
-    std::fs::copy(standard_output().join(surface), dir.path().join(surface)).unwrap();
+    for name in ["spec/ManagedRSLib.dll", "spec/managed.md"] {
+        std::fs::copy(standard_output().join(name), dir.path().join(name)).unwrap();
+    }
     std::fs::copy(built("rsl.dll").unwrap(), dir.path().join("rsl.dll")).unwrap();
     for stand_in in ["other", "foreign"] {
         std::fs::create_dir(dir.path().join(stand_in)).unwrap();

@@ -18,8 +18,8 @@ pub(crate) static MINIDUMPS: AtomicBool = AtomicBool::new(true);
 /// The thread that ends the process.
 static ENDING: Mutex<Option<ThreadId>> = Mutex::new(None);
 
-/// Log entry, notification, line on stdout, exit policy, exit code 1; without dumps an abort. A second thread that
-/// comes here waits for the first.
+/// Log entry, notification, line on stdout, exit policy, exit code 1; without dumps an abort that leaves one to the system. A
+/// second thread that comes here waits for the first.
 pub(crate) fn fatal(what: &str) -> ! {
     let me = thread::current().id();
     let other = {
@@ -45,6 +45,33 @@ pub(crate) fn fatal(what: &str) -> ! {
         EXITING.store(true, Ordering::Relaxed);
         std::process::exit(1);
     }
+    fail_fast(what);
+}
+
+/// Ends the process so that the system keeps a core file, where it does such a thing.
+#[cfg(not(windows))]
+fn fail_fast(_: &str) -> ! {
+    std::process::abort();
+}
+
+/// Ends the process so that Windows Error Reporting sees it: an exception of number 1653, its parameter the text [API-116].
+#[cfg(windows)]
+fn fail_fast(what: &str) -> ! {
+    use windows_sys::Win32::Foundation::ERROR_FAIL_FAST_EXCEPTION;
+    use windows_sys::Win32::System::Diagnostics::Debug::{EXCEPTION_RECORD, RaiseFailFastException};
+    /// The system fills in the address of the caller.
+    const FAIL_FAST_GENERATE_EXCEPTION_ADDRESS: u32 = 1;
+    let what = c_text(what);
+    let mut record = EXCEPTION_RECORD {
+        ExceptionCode: ERROR_FAIL_FAST_EXCEPTION.cast_signed(),
+        NumberParameters: 1,
+        ..EXCEPTION_RECORD::default()
+    };
+    record.ExceptionInformation[0] = what.as_ptr().expose_provenance();
+    // SAFETY: the record is valid, and so is the text that it names; without a context that of the caller is taken.
+    unsafe {
+        RaiseFailFastException(&raw const record, std::ptr::null(), FAIL_FAST_GENERATE_EXCEPTION_ADDRESS)
+    };
     std::process::abort();
 }
 

@@ -143,7 +143,7 @@ pub unsafe extern "C" fn rsl_set_exit_policy(policy_or_null: *const rsl_exit_pol
     })
 }
 
-/// After a broken belief: 1 (the default) = exit code 1, 0 = abort, for the system's own dumps.
+/// After a broken belief: 1 (the default) = exit code 1, 0 = abort, for the system's own dumps; on Windows the exception 1653.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsl_set_minidump_enabled(on: i32) {
     MINIDUMPS.store(on != 0, Ordering::Relaxed);

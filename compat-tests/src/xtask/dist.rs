@@ -14,16 +14,17 @@ use crate::native;
 /// The file with the checksums of all others.
 const CHECKSUMS: &str = "SHA256SUMS";
 
-/// Builds the archives, with `with_windows` that for Windows too, and their checksums, and says what they are. True.
-pub(crate) fn run(with_windows: bool) -> Result<bool> {
+/// Builds the archives, that for Windows unless `linux_only`, and their checksums, and says what they are. True.
+pub(crate) fn run(linux_only: bool) -> Result<bool> {
     let output = native::target().join("dist");
     if output.exists() {
         fs::remove_dir_all(&output)?;
     }
     fs::create_dir_all(&output)?;
     linux(&output)?;
-    if with_windows {
-        windows(&output)?;
+    if !linux_only {
+        super::windows::build()?;
+        windows_archive(&output)?;
     }
     let sums = checksums(&output)?;
     print!("{sums}");
@@ -49,9 +50,9 @@ fn linux(output: &Path) -> Result<PathBuf> {
     Ok(archive)
 }
 
-/// The archive for Windows: the library in `bin`, where Windows looks for it, import libraries in `lib`.
-fn windows(output: &Path) -> Result<PathBuf> {
-    super::windows::build()?;
+/// The archive for Windows of what `cargo xtask windows` built: the library in `bin`, where Windows looks for it, import
+/// libraries in `lib`.
+pub(crate) fn windows_archive(output: &Path) -> Result<PathBuf> {
     let mut entries = contents::windows_entries(&crate::windows::directory())?;
     entries.extend(notices(crate::windows::TARGET)?);
     entries.sort_by(|a, b| a.path.cmp(&b.path));

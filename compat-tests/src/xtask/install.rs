@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,6 +11,9 @@ use super::contents;
 use super::sample::Sample;
 use super::steps::{self, Outcome, Steps};
 use crate::native;
+
+/// The programs that are built from the installed samples.
+pub(crate) const SAMPLES: [&str; 4] = ["counter", "keyvalue", "reconfigure", "counter_c"];
 
 /// Builds and installs. True.
 pub(crate) fn run(prefix: &Path) -> Result<bool> {
@@ -83,9 +86,9 @@ impl Way {
 
     /// Builds the installed samples into `out`, as a service would.
     fn build(self, prefix: &Path, out: &Path, is_static: bool) -> Result<()> {
-        let samples = prefix.join("share/rsl/samples");
         match self {
             Way::PkgConfig => {
+                let samples = prefix.join("share/rsl/samples");
                 let package = if is_static { "rsl-static" } else { "rsl" };
                 let script = format!(
                     "set -e\n\
@@ -100,21 +103,24 @@ impl Way {
                 shell.args(["-c", &script, "sh"]).arg(&samples).arg(out).arg(prefix.join("lib"));
                 native::run(shell.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")))
             }
-            Way::CMake => {
-                let mut configure = Command::new("cmake");
-                configure.arg("-S").arg(&samples).arg("-B").arg(out);
-                configure.arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()));
-                configure.arg(format!("-DRSL_STATIC={}", if is_static { "ON" } else { "OFF" }));
-                native::run(&mut configure)?;
-                native::run(Command::new("cmake").arg("--build").arg(out))
-            }
+            Way::CMake => cmake(prefix, out, is_static, &[]),
         }
     }
 }
 
+/// Builds the installed samples with CMake, which is told `more`.
+pub(crate) fn cmake(prefix: &Path, out: &Path, is_static: bool, more: &[&str]) -> Result<()> {
+    let mut configure = Command::new("cmake");
+    configure.arg("-S").arg(prefix.join("share/rsl/samples")).arg("-B").arg(out).args(more);
+    configure.arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()));
+    configure.arg(format!("-DRSL_STATIC={}", if is_static { "ON" } else { "OFF" }));
+    native::run(&mut configure)?;
+    native::run(Command::new("cmake").arg("--build").arg(out))
+}
+
 /// The programs need the library under its installed name, or not at all, and two of them run.
 fn try_programs(prefix: &Path, out: &Path, is_static: bool) -> Result<()> {
-    for sample in ["counter", "keyvalue", "reconfigure", "counter_c"] {
+    for sample in SAMPLES {
         let program = out.join(sample);
         // The loader itself says what it finds.
         let listed = Command::new("ldd").arg(&program).output().context("ldd")?;
@@ -129,13 +135,18 @@ fn try_programs(prefix: &Path, out: &Path, is_static: bool) -> Result<()> {
         };
         ensure!(fits, "{}: {listed}", program.display());
     }
-    let data = out.join("data");
-    let start = |program: &str, directory: PathBuf| {
+    try_samples(|sample| Command::new(out.join(sample)), &out.join("data"))
+}
+
+/// Starts two of the samples, as `program` says, and talks to them.
+pub(crate) fn try_samples(program: impl Fn(&str) -> Command, data: &Path) -> Result<()> {
+    let start = |sample: &str, directory: &str| {
+        let directory = data.join(directory);
         fs::create_dir_all(&directory)?;
-        Sample::start(Command::new(out.join(program)).arg(directory).arg(free_port()?.to_string()))
+        Sample::start(program(sample).arg(directory).arg(free_port()?.to_string()))
     };
-    let mut counter = start("counter_c", data.join("c"))?;
-    let mut store = start("keyvalue", data.join("kv"))?;
+    let mut counter = start("counter_c", "c")?;
+    let mut store = start("keyvalue", "kv")?;
     counter.expect("primary: 1")?;
     counter.say("5 7")?;
     counter.expect("12")?;

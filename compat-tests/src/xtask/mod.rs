@@ -28,6 +28,7 @@ mod test;
 mod tidy;
 mod upgrades;
 mod windows;
+mod windows_package;
 mod zip;
 
 use std::process::ExitCode;
@@ -77,11 +78,11 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         prefix: std::path::PathBuf,
     },
-    /// Make the packages for others under target/dist/, with checksums.
+    /// Make the packages for others under target/dist/, with checksums: Linux, and Windows (installs its compiler).
     Dist {
-        /// That for Windows too; installs the cross compiler.
+        /// Leave out that for Windows.
         #[arg(long)]
-        windows: bool,
+        linux_only: bool,
     },
     /// Build the managed bindings, their host and samples; test them on every .NET runtime that is here.
     Dotnet(dotnet::Args),
@@ -141,7 +142,7 @@ pub fn main() -> ExitCode {
         Command::Cpp { release } => cpp::run(release),
         Command::Header => header::run(),
         Command::Install { prefix } => install::run(&prefix),
-        Command::Dist { windows } => dist::run(windows),
+        Command::Dist { linux_only } => dist::run(linux_only),
         Command::Dotnet(args) => dotnet::run(args),
         Command::Windows { test } => windows::run(test),
         Command::Arm => arm::run(),

@@ -52,7 +52,7 @@ pub(crate) fn run() -> Result<bool> {
     println!("{}", package.display());
     let unpacked = check(&package, windows.is_some())?;
     use_on_mono(&unpacked)?;
-    use_with_sdk(&sdk, &package)?;
+    use_with_sdk(&sdk, &package, windows.is_some())?;
     println!("ok: the entries are there; used from projects for .NET Framework and .NET Core");
     Ok(true)
 }
@@ -113,6 +113,9 @@ fn check(package: &Path, with_windows: bool) -> Result<PathBuf> {
     ensure!(!described.contains("<dependency "), "it depends on other packages");
     let native = fs::read(unpacked.join("runtimes/linux-x64/native/librsl.so"))?;
     ensure!(native == fs::read(native::target().join("release/librsl.so"))?, "another librsl.so is in it");
+    if let (Some(entry), Some(built)) = (windows, windows_library()) {
+        ensure!(fs::read(unpacked.join(entry))? == fs::read(built)?, "another rsl.dll is in it");
+    }
     Ok(unpacked)
 }
 
@@ -129,8 +132,9 @@ fn use_on_mono(unpacked: &Path) -> Result<()> {
     answers(Command::new("mono").current_dir(&place).arg("Program.exe"))
 }
 
-/// Builds a project that refers to the package, and runs it on every .NET Core that is here.
-fn use_with_sdk(sdk: &Sdk, package: &Path) -> Result<()> {
+/// Builds a project that refers to the package, and runs it on every .NET Core that is here; on that for Windows under Wine
+/// when the package has something for it.
+fn use_with_sdk(sdk: &Sdk, package: &Path, with_windows: bool) -> Result<()> {
     let place = fresh("project")?;
     let version = env!("CARGO_PKG_VERSION");
     fs::write(place.join("Program.cs"), PROGRAM)?;
@@ -153,6 +157,16 @@ fn use_with_sdk(sdk: &Sdk, package: &Path) -> Result<()> {
         used += 1;
     }
     ensure!(used > 0, "no .NET Core to run it on");
+    if with_windows {
+        let dotnet = managed::windows_dotnet();
+        ensure!(dotnet.is_file(), "{} is missing: {GET_DOTNET}", dotnet.display());
+        answers(crate::windows::wine(&dotnet).arg(place.join("out/Program.dll")))
+            .context(".NET Core for Windows")?;
+    } else {
+        println!(
+            "target/windows/rsl.dll was not built (cargo xtask windows): the package has nothing for Windows"
+        );
+    }
     Ok(())
 }
 

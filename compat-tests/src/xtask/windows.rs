@@ -10,6 +10,7 @@ use super::contents;
 use super::sources::root;
 use super::steps::{self, Outcome, Steps};
 use super::test::cargo;
+use super::windows_package;
 use crate::windows::{
     TARGET, cross, cross_target, directory, exports_and_imports, language, program, programs,
 };
@@ -28,6 +29,7 @@ pub(crate) fn add_steps(steps: &mut Steps, test: bool) {
         steps.run("Windows: unit tests under Wine", unit_tests);
         steps.run("Windows: golden data under Wine", golden_tests);
         steps.run("Windows: programs and sets under Wine", program_tests);
+        steps.run("Windows: archive, used with CMake", windows_package::check);
     }
 }
 
@@ -88,12 +90,26 @@ fn golden_tests() -> Result<Outcome> {
     {
         cargo.args(["--test", test]);
     }
+    cargo.args(["--package", "migration"]);
+    for test in ["golden_decode", "golden_convert", "golden_check_upgrade", "golden_demo"] {
+        cargo.args(["--test", test]);
+    }
     steps::test_command(&mut cargo)
 }
 
 /// The tests of this machine that look at what was built, and run it under Wine.
 fn program_tests() -> Result<Outcome> {
-    let tests =
-        ["test", "--package", "compat-tests", "--test", "windows", "--", "--ignored", "--test-threads=1"];
-    steps::test_command(cargo().args(tests).current_dir(root()))
+    let mut tests = cargo();
+    tests.args([
+        "test",
+        "--no-fail-fast",
+        "--package",
+        "compat-tests",
+        "--test",
+        "windows",
+        "--test",
+        "golden_cpp",
+    ]);
+    tests.args(["--", "windows_", "--ignored", "--test-threads=1"]).current_dir(root());
+    steps::test_command(&mut tests)
 }

@@ -48,8 +48,7 @@ impl Replica {
         machine: &Arc<dyn StateMachine>,
     ) -> Result<Replica, ReplayError> {
         // Texts are compared as legacy does, which adds a separator where there is none.
-        let text =
-            |path: &Path| path.to_string_lossy().trim_end_matches(std::path::MAIN_SEPARATOR).to_owned();
+        let text = |path: &Path| path.to_string_lossy().trim_end_matches(std::path::is_separator).to_owned();
         if named == Decree::ZERO || into.as_os_str().is_empty() || text(into) == text(directory) {
             return Err(ReplayError::Output);
         }
