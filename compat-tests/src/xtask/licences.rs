@@ -25,6 +25,7 @@ struct Package {
     name: String,
     version: String,
     license: Option<String>,
+    repository: Option<String>,
     manifest_path: PathBuf,
     /// None = a crate of the workspace.
     source: Option<String>,
@@ -66,12 +67,22 @@ pub(crate) fn notice(target: &str) -> Result<String> {
     let metadata: Metadata = serde_json::from_slice(&listed.stdout).context("cargo metadata")?;
     let mut table = String::new();
     let mut texts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for package in linked(&metadata, &["rsl-ffi", "migration"])? {
+    let linked = linked(&metadata, &["rsl-ffi", "migration"])?;
+    for package in &linked {
         let name = format!("{} {}", package.name, package.version);
         let licence = package.license.as_ref().with_context(|| format!("{name} names no licence"))?;
         writeln!(table, "| {} | {} | {licence} |", package.name, package.version)?;
-        let directory = package.manifest_path.parent().context("a manifest lies in a directory")?;
-        let found = licence_files(directory)?;
+        let mut found = licence_files(package)?;
+        if found.is_empty() {
+            // A part of a project whose other crate has them.
+            let is_other = |other: &&&Package| {
+                other.repository.is_some()
+                    && (&other.repository, &other.license) == (&package.repository, &package.license)
+            };
+            for other in linked.iter().filter(is_other) {
+                found.extend(licence_files(other)?);
+            }
+        }
         ensure!(!found.is_empty(), "{name} brings no licence text");
         for text in found {
             texts.entry(text).or_default().insert(name.clone());
@@ -110,7 +121,8 @@ fn linked<'a>(metadata: &'a Metadata, roots: &[&str]) -> Result<Vec<&'a Package>
 }
 
 /// The texts of a crate: files at its top that are called so.
-fn licence_files(directory: &Path) -> Result<Vec<String>> {
+fn licence_files(package: &Package) -> Result<Vec<String>> {
+    let directory = package.manifest_path.parent().context("a manifest lies in a directory")?;
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
         let entry = entry?;

@@ -91,6 +91,9 @@ enum Command {
         /// Then test all of it under Wine.
         #[arg(long)]
         test: bool,
+        /// Run only the steps with this in their name.
+        #[arg(long, value_name = "PART")]
+        only: Option<String>,
     },
     /// Build for Linux on aarch64 and run the unit tests in an emulator.
     Arm,
@@ -144,7 +147,7 @@ pub fn main() -> ExitCode {
         Command::Install { prefix } => install::run(&prefix),
         Command::Dist { linux_only } => dist::run(linux_only),
         Command::Dotnet(args) => dotnet::run(args),
-        Command::Windows { test } => windows::run(test),
+        Command::Windows { test, only } => windows::run(test, only),
         Command::Arm => arm::run(),
         Command::Test { only } => test::run(only),
         Command::Sanitize { only } => sanitize::run(only),

@@ -15,9 +15,9 @@ use crate::windows::{
     TARGET, cross, cross_target, directory, exports_and_imports, language, program, programs,
 };
 
-/// Builds everything, and with `test` tests it. True when all went well.
-pub(crate) fn run(test: bool) -> Result<bool> {
-    let mut steps = Steps::default();
+/// Builds everything, and with `test` tests it; only the steps with `only` in their name. True when all went well.
+pub(crate) fn run(test: bool, only: Option<String>) -> Result<bool> {
+    let mut steps = Steps::only(only);
     add_steps(&mut steps, test);
     Ok(steps.summary())
 }
