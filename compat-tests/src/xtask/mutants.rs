@@ -117,30 +117,29 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
 
 /// The same commands over the tree as it is: what they notice there is no mutant's doing.
 fn control(bench: &Bench, seeds: u64) -> Result<()> {
-    for verdict in [bench.simulate(seeds)?, bench.test()?, bench.check_model()?] {
-        if let Verdict::Caught(found) = verdict {
+    for catcher in Catcher::ALL {
+        if let Verdict::Caught(found) = bench.check(catcher, seeds)? {
             bail!("the tree without mutants is not green: {} {}", found.by, found.text);
         }
     }
     Ok(())
 }
 
-/// Applies one mutant to the copy, runs the checks in order until one notices it, and takes it back.
+/// Applies one mutant to the copy, runs the checks until one notices it, and takes it back.
 fn try_one(bench: &Bench, mutant: &Mutant, seeds: u64) -> Result<Outcome> {
     let started = Instant::now();
     let changed = mutant.apply(root())?;
     for (path, text) in &changed {
         bench.write(path, text)?;
     }
+    // The expected one first: the others are many times as long when they notice nothing.
+    let mut order = vec![mutant.expected];
+    order.extend(Catcher::ALL.into_iter().filter(|catcher| *catcher != mutant.expected));
     let tried = (|| {
-        if let Verdict::Caught(found) = bench.simulate(seeds)? {
-            return Ok(Some((Catcher::Simulator, found)));
-        }
-        if let Verdict::Caught(found) = bench.test()? {
-            return Ok(Some((Catcher::Tests, found)));
-        }
-        if let Verdict::Caught(found) = bench.check_model()? {
-            return Ok(Some((Catcher::Model, found)));
+        for catcher in order {
+            if let Verdict::Caught(found) = bench.check(catcher, seeds)? {
+                return Ok(Some((catcher, found)));
+            }
         }
         anyhow::Ok(None)
     })();

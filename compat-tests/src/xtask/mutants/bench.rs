@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::super::sources::root;
+use super::patch::Catcher;
 
 /// A simulation or a test binary that runs this long does not end.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -84,8 +85,17 @@ impl Bench {
         command
     }
 
-    /// Builds the simulator and runs `seeds` clusters, up to the first that breaks a rule.
-    pub(super) fn simulate(&self, seeds: u64) -> Result<Verdict> {
+    /// Builds and runs a check: the simulator with `seeds` clusters, the unit tests, the model check.
+    pub(super) fn check(&self, catcher: Catcher, seeds: u64) -> Result<Verdict> {
+        match catcher {
+            Catcher::Simulator => self.simulate(seeds),
+            Catcher::Tests => self.run_tests(&["--lib"]),
+            Catcher::Model => self.run_tests(&["--test", "model_check"]),
+        }
+    }
+
+    /// Up to the first cluster that breaks a rule.
+    fn simulate(&self, seeds: u64) -> Result<Verdict> {
         let built = self.cargo(&["build", "--quiet", "--bin", "rsl-sim"]).output()?;
         ensure!(built.status.success(), "it does not build:\n{}", String::from_utf8_lossy(&built.stderr));
         let name = format!("rsl-sim{}", std::env::consts::EXE_SUFFIX);
@@ -104,16 +114,6 @@ impl Bench {
         };
         let text = |key: &str| failure[key].as_str().unwrap_or_default();
         Ok(caught(text("rule"), text("text"), failure["seed"].as_u64().map(|seed| seed + 1)))
-    }
-
-    /// Builds and runs the unit tests.
-    pub(super) fn test(&self) -> Result<Verdict> {
-        self.run_tests(&["--lib"])
-    }
-
-    /// Builds and runs the model check.
-    pub(super) fn check_model(&self) -> Result<Verdict> {
-        self.run_tests(&["--test", "model_check"])
     }
 
     fn run_tests(&self, which: &[&str]) -> Result<Verdict> {

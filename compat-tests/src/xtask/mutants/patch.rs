@@ -23,6 +23,11 @@ pub(super) enum Catcher {
     Model,
 }
 
+impl Catcher {
+    /// All of them.
+    pub(super) const ALL: [Catcher; 3] = [Catcher::Simulator, Catcher::Tests, Catcher::Model];
+}
+
 /// A seeded bug.
 #[derive(Debug)]
 pub(super) struct Mutant {
