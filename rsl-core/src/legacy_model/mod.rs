@@ -177,6 +177,8 @@ pub struct LegacyModel {
     durable: AppendSeq,
     /// Effects behind an append that is not durable yet.
     held: Vec<Effect>,
+    /// The process is to end once that append is durable: the thread that writes holds the lock that the end needs.
+    ending: Option<StopReason>,
     next_question: u64,
     next_fetch: u64,
     /// What the turn waits for.
@@ -325,6 +327,7 @@ impl Consensus for LegacyModel {
             appended: AppendSeq(0),
             durable: AppendSeq(0),
             held: Vec::new(),
+            ending: None,
             next_question: 0,
             next_fetch: 0,
             asked: None,

@@ -55,6 +55,7 @@ impl LegacyModel {
             }
             Command::SetAcceptMessages(accept) => self.accept_messages = accept,
             Command::InstallCheckpoint(info) => self.checkpoint_done(info.decree, info.size),
+            Command::Stop(reason) if self.durable < self.appended => self.ending = Some(reason),
             Command::Stop(reason) => self.shut_down(reason),
             Command::ChangeElectionDelay(delay) => {
                 self.settings.election_delay = delay;

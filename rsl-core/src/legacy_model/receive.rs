@@ -48,6 +48,9 @@ impl LegacyModel {
         self.durable = self.durable.max(through);
         if self.durable >= self.appended {
             self.out.append(&mut self.held);
+            if let Some(reason) = self.ending.take() {
+                self.shut_down(reason);
+            }
         }
     }
 

@@ -267,3 +267,28 @@ fn calls_are_answered_to_the_end() {
     bench.give(vec![Input::Command(Command::Stop(StopReason::Unloaded)), call(7), call(8)]);
     assert_eq!((bench.stopped, bench.aborted), (Some(StopReason::Unloaded), vec![7, 8]));
 }
+
+/// [PROTO-168]: the end waits for the write under way; what that holds up is not forgotten (found by the simulator, mixed
+/// 158: an abort was).
+#[test]
+fn the_end_waits_for_the_write() {
+    let mut bench = Bench::<LegacyModel>::elected(3);
+    let mut turn = |inputs| {
+        bench.now = bench.now + Duration::from_millis(200);
+        let mut effects = Vec::new();
+        bench.core.turn(bench.now, inputs, &mut effects);
+        effects
+    };
+    let proposed = turn(vec![Input::Command(Command::Replicate(vec![request(7)]))]);
+    let appended = proposed.iter().find_map(|effect| match effect {
+        Effect::Append { seq, .. } => Some(*seq),
+        _ => None,
+    });
+    let through = appended.expect("the vote is logged");
+    assert!(turn(vec![Input::Command(Command::Stop(StopReason::Unloaded))]).is_empty());
+    let ended = turn(vec![Input::Appended { through }]);
+    assert!(
+        matches!(&ended[..], [Effect::Apply(Apply::Abort { .. }), Effect::Stop(StopReason::Unloaded)]),
+        "{ended:?}"
+    );
+}

@@ -114,8 +114,7 @@ impl World<'_> {
                 self.nodes[node].disk.allow_holes(false);
             }
             Fault::Unload { node } => {
-                // The model of the old library can leave a request without an answer then, see `docs/TESTING.md`.
-                if let Some(end) = self.end(node).filter(|_| !self.plan.models[node]) {
+                if let Some(end) = self.end(node) {
                     self.command(end, Command::Stop(StopReason::Unloaded));
                 }
             }
