@@ -77,6 +77,10 @@ pub(super) struct Checker {
     models: Vec<bool>,
     /// Cookies that an old replica delivered twice.
     pub(super) doubled: u64,
+    /// Restarts of old replicas that would have forgotten a promise or a vote, or that die of an assertion.
+    pub(super) forgotten: u64,
+    /// Logs of old replicas that did not start before an operator had cut the remains of a torn record off.
+    pub(super) repaired: u64,
 }
 
 impl Checker {
@@ -91,6 +95,8 @@ impl Checker {
             answered: Decree::ZERO,
             models,
             doubled: 0,
+            forgotten: 0,
+            repaired: 0,
         }
     }
 

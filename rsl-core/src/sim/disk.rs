@@ -32,7 +32,11 @@ pub(super) struct SimDisk {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+/// All of a disk, as it was.
+#[derive(Debug)]
+pub(super) struct Kept(State);
+
+#[derive(Clone, Debug, Default)]
 struct State {
     now: Duration,
     /// Handles of an earlier epoch are dead.
@@ -56,7 +60,7 @@ struct State {
     wounds: Vec<damage::Wound>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Content {
     live: Vec<u8>,
     durable: Vec<u8>,
@@ -64,7 +68,7 @@ struct Content {
     modified: Duration,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Change {
     Write(u64, Vec<u8>),
     Resize(u64),
@@ -210,6 +214,27 @@ impl SimDisk {
 
     pub(super) fn is_off(&self) -> bool {
         self.state().off
+    }
+
+    /// Everything that was written is on the disk.
+    pub(super) fn settle(&self) {
+        let state = &mut *self.state();
+        state.renames.clear();
+        state.durable_names = state.names.clone();
+        for content in &mut state.files {
+            content.unsynced.clear();
+            content.durable.clone_from(&content.live);
+        }
+    }
+
+    /// What is on it now, for [`put_back`](SimDisk::put_back).
+    pub(super) fn keep(&self) -> Kept {
+        Kept(self.state().clone())
+    }
+
+    /// Makes everything as it was; nobody uses the disk.
+    pub(super) fn put_back(&self, kept: Kept) {
+        *self.state() = kept.0;
     }
 
     /// The process that used it is gone.

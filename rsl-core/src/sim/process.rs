@@ -15,6 +15,7 @@ use super::execution::Execution;
 use super::plan::{Plan, member};
 use super::transfer::Transfer;
 use crate::engine::{AppendSeq, Effect, FetchId, Input, Outbox, Settings};
+use crate::legacy_model;
 use crate::storage::{
     CheckpointReader, Directory, LogWriter, RestoreSettings, RestoreTarget, Restored, SaveAnswer, restore,
 };
@@ -126,35 +127,15 @@ impl Start<'_> {
             }
             NoStart::Violation(Violation::new("XFER-44", text))
         };
-        let disk: Arc<SimDisk> = Arc::new(self.disk.clone());
-        let directory = Directory::open(disk, Path::new(DIRECTORY)).map_err(|error| failed(&error))?;
-        let settings = RestoreSettings {
-            member: member(self.node),
-            version: self.version,
-            initial_members: (self.node < self.plan.initial && !self.plan.bootstrap)
-                .then(|| self.plan.members()),
-            retention: self.plan.retention,
-            refuse_damaged_tail: false,
+        let found = if self.plan.models[self.node] { self.as_legacy(checker)? } else { None };
+        let found = match found {
+            Some(found) => Ok(found),
+            None => self.attempt(&mut restore_ours, checker)?,
         };
-        let mut loader = Loader {
-            node: self.node,
-            checker,
-            app: App::default(),
-            executed: Decree::ZERO,
-            refuses_saves: self.refuses_saves,
-            fails_to_load: self.fails_to_load,
-            violation: None,
-        };
-        let restored = restore(&directory, &settings, &mut loader);
-        let Loader { app, executed, violation, .. } = loader;
-        if let Some(violation) = violation {
-            return Err(violation.into());
-        }
-        let restored = restored.map_err(|error| failed(&error))?;
+        let Found { directory, restored, app, executed } = found.map_err(|error| failed(&error))?;
         if self.disk.is_off() {
             return Err(NoStart::Disk);
         }
-        self.check(&restored, executed, checker)?;
         let Restored { recovered, log, saving_refused, .. } = restored;
         let relearns = recovered.relearn.is_some();
         let clock = Clock::new(dice, self.now);
@@ -186,6 +167,75 @@ impl Start<'_> {
         })
     }
 
+    /// A restart, and what it has found against what the replica had. The inner error: it does not start.
+    fn attempt(
+        &self,
+        restore: RestoreFn<'_>,
+        checker: &mut Checker,
+    ) -> Result<Result<Found, String>, Violation> {
+        let disk: Arc<SimDisk> = Arc::new(self.disk.clone());
+        let directory = match Directory::open(disk, Path::new(DIRECTORY)) {
+            Ok(directory) => directory,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let settings = RestoreSettings {
+            member: member(self.node),
+            version: self.version,
+            initial_members: (self.node < self.plan.initial && !self.plan.bootstrap)
+                .then(|| self.plan.members()),
+            retention: self.plan.retention,
+            refuse_damaged_tail: false,
+        };
+        let mut loader = Loader {
+            node: self.node,
+            checker,
+            app: App::default(),
+            executed: Decree::ZERO,
+            refuses_saves: self.refuses_saves,
+            fails_to_load: self.fails_to_load,
+            violation: None,
+        };
+        let restored = restore(&directory, &settings, &mut loader);
+        let Loader { app, executed, violation, .. } = loader;
+        if let Some(violation) = violation {
+            return Err(violation);
+        }
+        match restored {
+            Ok(restored) if !self.disk.is_off() => {
+                self.check(&restored, executed, checker)?;
+                Ok(Ok(Found { directory, restored, app, executed }))
+            }
+            Ok(_) => Ok(Err("the power is off".to_owned())),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// The restart of the old library. `None`: it does not start, as a HARD clause tells, or has forgotten what it had
+    /// promised or accepted, which no cluster survives for certain. Then the disk is as before, but for what an operator
+    /// has to cut off, and ours is to do it.
+    fn as_legacy(&self, checker: &mut Checker) -> Result<Option<Found>, Violation> {
+        // The old library writes through.
+        self.disk.settle();
+        let before = self.disk.keep();
+        let outcome = self.attempt(&mut restore_as_legacy, checker);
+        if let Ok(Ok(found)) = outcome {
+            self.disk.settle();
+            return Ok(Some(found));
+        }
+        self.disk.put_back(before);
+        match outcome {
+            Ok(Err(_)) if self.disk.cut_remains() => checker.repaired += 1,
+            Ok(Err(why)) if why.contains("HARD-") => checker.forgotten += 1,
+            Err(Violation { rule: "PROTO-14" | "PROTO-26", .. }) => checker.forgotten += 1,
+            Ok(Err(why)) if !self.faulty => {
+                return Err(Violation::new("HARD-375", format!("node {} does not start: {why}", self.node)));
+            }
+            Ok(_) => {}
+            Err(violation) => return Err(violation),
+        }
+        Ok(None)
+    }
+
     fn check(&self, restored: &Restored, executed: Decree, checker: &mut Checker) -> Result<(), Violation> {
         let recovered = &restored.recovered;
         if recovered.executed != executed {
@@ -198,6 +248,34 @@ impl Start<'_> {
         }
         checker.recovered(self.node, &recovered.accepted, recovered.promised, recovered.relearn)
     }
+}
+
+/// A way to restart; the error in words.
+type RestoreFn<'a> =
+    &'a mut dyn FnMut(&Directory, &RestoreSettings, &mut dyn RestoreTarget) -> Result<Restored, String>;
+
+fn restore_ours(
+    directory: &Directory,
+    settings: &RestoreSettings,
+    target: &mut dyn RestoreTarget,
+) -> Result<Restored, String> {
+    restore(directory, settings, target).map_err(|error| error.to_string())
+}
+
+fn restore_as_legacy(
+    directory: &Directory,
+    settings: &RestoreSettings,
+    target: &mut dyn RestoreTarget,
+) -> Result<Restored, String> {
+    legacy_model::restore(directory, settings, target).map_err(|no_start| format!("{no_start:?}"))
+}
+
+/// What a restart has found.
+struct Found {
+    directory: Directory,
+    restored: Restored,
+    app: App,
+    executed: Decree,
 }
 
 /// The application while a replica restores.

@@ -126,6 +126,10 @@ pub struct Counts {
     pub legacy_cookies: u64,
     /// Models that an operator had to restart, because they came no further in a healed cluster.
     pub legacy_restarts: u64,
+    /// Restarts of models that would have forgotten a promise or a vote, or that die of an assertion.
+    pub legacy_forgets: u64,
+    /// Restarts of models that found the remains of a torn record.
+    pub legacy_remains: u64,
 }
 
 impl Counts {
@@ -159,6 +163,8 @@ impl Counts {
             ("legacy deaths", self.legacy_deaths),
             ("legacy cookies", self.legacy_cookies),
             ("legacy restarts", self.legacy_restarts),
+            ("legacy forgets", self.legacy_forgets),
+            ("legacy remains", self.legacy_remains),
         ]
     }
 }
@@ -252,6 +258,8 @@ impl<'a> World<'a> {
             acknowledged: self.checker.acknowledged(),
             aborted: self.checker.aborted,
             legacy_cookies: self.checker.doubled,
+            legacy_forgets: self.checker.forgotten,
+            legacy_remains: self.checker.repaired,
             ..self.counts
         }
     }
@@ -370,7 +378,8 @@ impl<'a> World<'a> {
         }
         let known = &mut self.nodes[node];
         known.disk.set_now(self.now.since(Instant(0)));
-        if !healed && self.dice.chance(40) {
+        // A power failure in the middle of an old restart is left out: what that had begun to overwrite is lost [HARD-371].
+        if !healed && !self.plan.models[node] && self.dice.chance(40) {
             known.disk.arm(self.dice.below(12));
         }
         let fails_to_load = !healed && self.plan.frail == Some(node) && self.dice.chance(150);

@@ -7,7 +7,7 @@
 //! a decree that was not accepted yet. What these lose is lost, for a legacy replica as for ours.
 
 use super::{Content, Dice, SimDisk};
-use crate::format::{FileName, LogScanner, PAGE, Record, Step};
+use crate::format::{FileName, LogScanner, PAGE, Record, Step, Tail};
 
 const PAGE_SIZE: usize = 512;
 const _: () = assert!(PAGE_SIZE as u64 == PAGE, "the unit of the log format");
@@ -24,7 +24,7 @@ pub(in crate::sim) enum Harm {
 }
 
 /// Something that is wrong with a file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Wound {
     /// Of what is behind `synced` later pages are there and earlier ones are not.
     Holes { file: usize, synced: usize },
@@ -144,6 +144,35 @@ impl SimDisk {
         state.files[file].put_page(offset, &bad);
         state.wounds.push(Wound::Page { file, offset, good, bad });
         Some(text)
+    }
+
+    /// An operator cuts off what stands behind the last good record of a log and keeps an old replica from starting
+    /// [HARD-33] [HARD-367]. True when there was something.
+    pub(in crate::sim) fn cut_remains(&self) -> bool {
+        let state = &mut *self.state();
+        let mut cut = false;
+        for (path, &file) in &state.names {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let Some(FileName::Log(_)) = FileName::parse(&name) else { continue };
+            let content = &mut state.files[file];
+            let Ok(mut scanner) = LogScanner::new(&content.live[..]) else { continue };
+            let end = loop {
+                match scanner.step() {
+                    Ok(Step::Record { .. }) => {}
+                    Ok(Step::End(end)) if matches!(end.tail, Tail::PartialPage { .. }) => {
+                        break Some(end.offset);
+                    }
+                    Ok(Step::End(_)) => break None,
+                    Err(fault) => break Some(fault.offset),
+                }
+            };
+            if let Some(end) = end {
+                content.live.truncate(super::to_usize(end));
+                content.durable.clone_from(&content.live);
+                cut = true;
+            }
+        }
+        cut
     }
 
     /// Whether a replica may find something wrong.
