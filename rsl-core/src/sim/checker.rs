@@ -59,6 +59,8 @@ struct Facts {
     spoken: Ballot,
     /// The newest vote it acknowledged.
     acked: Position,
+    /// The configuration that an old replica has entered in a turn whose appends are not durable yet, and its size.
+    entered: Option<(u32, usize)>,
     /// Tokens of this run that have not ended, with what had been acknowledged before they were given out.
     tokens: BTreeMap<u64, Decree>,
 }
@@ -140,7 +142,23 @@ impl Checker {
                 }
             }
         }
-        Ok(())
+        self.check_entered(node)
+    }
+
+    /// A replica works in a configuration of so many members [PROTO-141].
+    pub(super) fn entered(&mut self, node: usize, number: u32, members: usize) -> Check {
+        self.facts[node].entered = Some((number, members));
+        self.check_entered(node)
+    }
+
+    /// What an old replica waits for within a turn, as the sole member for its own vote, is waited for behind it.
+    fn check_entered(&mut self, node: usize) -> Check {
+        let facts = &mut self.facts[node];
+        let waits = self.models[node] && !facts.pending.is_empty();
+        match facts.entered.take_if(|_| !waits) {
+            Some((number, members)) => self.history.entered(number, members),
+            None => Ok(()),
+        }
     }
 
     fn acked(&mut self, node: usize, key: Key) -> Check {
@@ -243,6 +261,7 @@ impl Checker {
     ) -> Check {
         let facts = &mut self.facts[node];
         facts.pending.clear();
+        facts.entered = None;
         facts.tokens.clear();
         let position = accepted.position();
         if promised < facts.promised {

@@ -32,7 +32,7 @@
 //! | PROTO-24 | a checkpoint appears or is loaded | `Checker::checkpoint`, `Loader::load`: header, next vote, state hash of its decree |
 //! | PROTO-25 | a replica starts | `Start::check`, `World::save` |
 //! | PROTO-99, 168, decision 12 | a request ends | `World::finish`, `Checker::end`, `Checker::ended`: executed or aborted once, none left, none behind the last one |
-//! | PROTO-141 | a configuration is entered | `History::entered` |
+//! | PROTO-141 | a configuration is entered | `Checker::entered` |
 //! | PROTO-180, 183 | a client reads | `Checker::read`: the state of the history, never older than what the client has seen |
 //! | linearizability | a request is executed | `Checker::ended_well`: behind all that was answered before it was submitted |
 //! | XFER-34, 42 | a save, a clean-up | `Checker::saving`, `check_served` |

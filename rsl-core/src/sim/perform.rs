@@ -87,7 +87,9 @@ impl World<'_> {
                 if before == after { format!("{after:?}") } else { format!("{before:?} -> {after:?}") };
             format!("node {} turn: {count} inputs, {role}, {} effects", end.node, effects.len())
         });
-        self.perform(end, effects, after)
+        // The old library as a sole member proposes a change and leaves its configuration in one turn.
+        let leads = before == Role::Primary || after == Role::Primary;
+        self.perform(end, effects, leads)
     }
 
     fn links(&mut self, end: End) -> Vec<PeerLink> {
@@ -104,7 +106,7 @@ impl World<'_> {
             .collect()
     }
 
-    fn perform(&mut self, end: End, effects: Vec<Effect>, role: Role) -> Check {
+    fn perform(&mut self, end: End, effects: Vec<Effect>, leads: bool) -> Check {
         let node = end.node;
         let proposed: Vec<Position> = effects
             .iter()
@@ -126,7 +128,7 @@ impl World<'_> {
             match effect {
                 Effect::Append { seq, record, new_log } => {
                     let own = matches!(&record, Record::Vote(vote) if vote.ballot().member == member(node)
-                        && (role == Role::Primary || proposed.contains(&vote.position())));
+                        && (leads || proposed.contains(&vote.position())));
                     // The old library starts an empty file once more when a checkpoint is due by time [HARD-373].
                     let again = process.core.is_model().then(|| process.log.index().files().pop()).flatten();
                     let new_log = new_log.filter(|name| again.is_none_or(|file| file.name != *name));
@@ -148,7 +150,7 @@ impl World<'_> {
                     let others = configuration.members.nodes.iter().map(|peer| peer.id);
                     process.peers = others.filter(|id| *id != member(node)).collect();
                     let members = configuration.members.nodes.len();
-                    self.checker.history.entered(configuration.number, members)?;
+                    self.checker.entered(node, configuration.number, members)?;
                 }
                 Effect::Ask { question, ask } => self.ask(end, question, &ask),
                 Effect::Apply(apply) => {

@@ -153,7 +153,9 @@ impl Plan {
         let mixture = (profile == Profile::Mixed).then(|| Mixture::of(seed));
         let initial = dice.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 7]);
         let initial = mixture.map_or(initial, |mixture| mixture.members);
-        let reconfigures = dice.chance(300) && mixture.is_none();
+        // New members need string ids, which a mixture of version 4 or higher has.
+        let reconfigures =
+            dice.chance(300) && mixture.is_none_or(|mixture| mixture.version >= ProtocolVersion::V4);
         let bootstrap = dice.chance(if reconfigures { 500 } else { 50 }) && mixture.is_none();
         let joiners = if reconfigures { dice.index(4) } else { 0 };
         let members = initial + joiners;
@@ -236,8 +238,9 @@ impl Mixture {
         Mixture { members, models: index % splits, version, uniform: round % 2 == 0 }
     }
 
+    /// Who joins later is of the kind of a first member.
     const fn is_model(&self, node: usize) -> bool {
-        self.models >> node & 1 == 1
+        self.models >> (node % self.members) & 1 == 1
     }
 }
 
