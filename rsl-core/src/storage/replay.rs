@@ -271,6 +271,9 @@ impl<'a> Replay<'a> {
             let is_last = later.iter().all(|&log| listing.size(FileName::Log(log)) == 0);
             self.read_log(name, is_last, target, save_to)?;
         }
+        if self.checkpoint.is_some() && self.logs.iter().all(|log| log.end.offset == 0) {
+            self.read_promises(&listing.logs[..first])?;
+        }
         if !self.behind_gap.is_empty() {
             let name = |log: &Decree| self.path.join(FileName::Log(*log).to_string());
             let set_aside = self.behind_gap.iter().map(name).collect();

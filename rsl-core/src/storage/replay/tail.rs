@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use super::{Hidden, Replay, promise_of_next_configuration};
-use crate::format::{LogEnd, LogScanner, PAGE, ReadAt, Record, RecordId, Tail, TailRecord};
+use crate::format::{FileName, LogEnd, LogScanner, PAGE, ReadAt, Record, RecordId, Tail, TailRecord};
+use crate::storage::disk::OpenMode;
 use crate::storage::outcome::{Note, RestoreError, RestoreReason};
-use crate::types::{Ballot, Position};
+use crate::types::{Ballot, Decree, Position};
 
 impl Replay<'_> {
     /// What follows the last good record of a log [STOR-30].
@@ -90,6 +91,29 @@ impl Replay<'_> {
         }
         self.beyond_torn = true;
         self.notes.push(Note::RecordsBeyondTorn { path: path.to_owned(), offset, last: found });
+        Ok(())
+    }
+
+    /// Behind a first checkpoint a legacy restart leaves a log without records, and reads the one before it never again.
+    /// What was promised there counts; nothing else is made of it [HARD-371] [STOR-63].
+    pub(super) fn read_promises(&mut self, logs: &[Decree]) -> Result<(), RestoreError> {
+        for &name in logs.iter().rev() {
+            let path = self.path.join(FileName::Log(name).to_string());
+            let failed = |error| RestoreError::new(&path, RestoreReason::Io(error));
+            let file = self.disk.open(&path, OpenMode::Read).map_err(failed)?;
+            let mut found = false;
+            let promises = |_, record: &Record| {
+                found = true;
+                if !matches!(record, Record::Decision(_)) {
+                    self.promised = self.promised.max(record.position().ballot);
+                }
+            };
+            let mut scanner = LogScanner::new(&*file).map_err(failed)?;
+            scanner.records_from(0, promises).map_err(failed)?;
+            if found {
+                break;
+            }
+        }
         Ok(())
     }
 

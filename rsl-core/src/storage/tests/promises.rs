@@ -138,6 +138,25 @@ fn the_promise_file() {
     assert!(!FileName::parse(PROMISE_FILE).is_some_and(|_| true), "matches neither pattern");
 }
 
+/// [HARD-371]: a legacy restart behind a bootstrap has left an empty `1.log`; the promise in `0.log`, which legacy has
+/// forgotten by then, counts (found by the simulator).
+#[test]
+fn an_empty_log_hides_no_promise() {
+    let disk = disk();
+    let next = empty_vote(ProtocolVersion::V4, 1, Ballot::EMPTY);
+    let new = NewCheckpoint { state_saved: false, ..new_checkpoint(0, next, Ballot::EMPTY) };
+    save(&open(&disk), new, &[]).unwrap();
+    put_log(&disk, 0, &[prepare(1, 2), prepare(1, 5)]);
+    put_log(&disk, 1, &[]);
+    for round in 0..2 {
+        assert_eq!(promised(&disk), ballot(5), "start {round}");
+    }
+    // With a record in it, only that log is read.
+    put_log(&disk, 1, &[prepare(1, 3)]);
+    disk.remove(&path(PROMISE_FILE)).unwrap();
+    assert_eq!(promised(&disk), ballot(3));
+}
+
 /// A directory whose logs have a gap from 3 to 9 that checkpoint 9 jumped over.
 fn with_gap() -> MemDisk {
     let disk = disk();
