@@ -135,7 +135,7 @@ pub struct Counts {
 impl Counts {
     /// All counts with their names.
     #[must_use]
-    pub const fn named(&self) -> [(&'static str, u64); 26] {
+    pub const fn named(&self) -> [(&'static str, u64); 28] {
         [
             ("turns", self.turns),
             ("messages", self.messages),
