@@ -1,4 +1,5 @@
-//! `rsl bench --checkpoint-mb`: latency and memory while a large checkpoint is saved by one replica and copied by the others.
+//! `rsl bench --checkpoint-mb`: latency and memory while a large checkpoint is saved and copied, as it happens by itself:
+//! a log is full, the secondaries save, and the primary copies from one of them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(600);
 const ANSWER: Duration = Duration::from_secs(60);
 /// Between two looks at the replicas.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The latencies of one stretch of load.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,7 @@ pub(crate) struct Piece {
     pub(crate) ops_per_s: f64,
     pub(crate) p50_us: u64,
     pub(crate) p99_us: u64,
+    pub(crate) max_us: u64,
 }
 
 /// What a checkpoint under load did.
@@ -25,11 +27,11 @@ pub(crate) struct Piece {
 pub(crate) struct Checkpoint {
     /// Its size in MiB.
     pub(crate) mib: u64,
-    /// Just before it.
+    /// The last stretch before anybody saved.
     pub(crate) before: Piece,
-    /// Meanwhile, sorted by the 99th percentile; there is at least one.
+    /// The stretches meanwhile, sorted by the 99th percentile; there is at least one.
     pub(crate) during: Vec<Piece>,
-    /// From the request to the last replica that has the checkpoint.
+    /// From the first replica that saves to the last that has the checkpoint.
     pub(crate) took: Duration,
     /// Resident memory of the process that grew most, in KiB: before, and at most. Only where the system tells.
     pub(crate) memory: Option<(u64, u64)>,
@@ -47,8 +49,7 @@ impl Checkpoint {
     }
 }
 
-/// Keeps `load` running, one stretch after the other, until a checkpoint of `mib` MiB has reached every replica. The first
-/// stretch is the one to compare with.
+/// Keeps `load` running, one stretch after the other, until a checkpoint of `mib` MiB has reached every replica.
 pub(crate) fn measure(
     cluster: &mut Cluster,
     primary: usize,
@@ -56,23 +57,28 @@ pub(crate) fn measure(
     mut load: impl FnMut(&mut Cluster) -> Result<Piece, String>,
 ) -> Result<Checkpoint, String> {
     let text = |error: HostError| error.to_string();
+    let mut before = load(cluster)?;
+    let watch = Watch::new(cluster).map_err(text)?;
     let pad = format!("pad {}", mib << 20);
-    cluster.control(primary).and_then(|control| control.ask(&pad, ANSWER)).map_err(text)?;
-    let before = load(cluster)?;
-    let watch = Watch::new(cluster, primary).map_err(text)?;
-    let done = AtomicBool::new(false);
+    let padded = cluster.control(primary).and_then(|control| control.ask(&pad, ANSWER)).map_err(text)?;
+    let at = padded["seq"].as_u64().ok_or("the host does not say where the state has grown")?;
+    let (begun, done) = (AtomicBool::new(false), AtomicBool::new(false));
     let mut during = Vec::new();
     let watched = std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {
-            let watched = watch.run();
+            let watched = watch.run(at, &begun);
             done.store(true, Ordering::Release);
             watched
         });
         let mut failed = None;
         while failed.is_none() && !done.load(Ordering::Acquire) {
             match load(cluster) {
-                Ok(piece) => during.push(piece),
-                Err(error) => failed = Some(error),
+                Ok(piece) if begun.load(Ordering::Acquire) => during.push(piece),
+                Ok(piece) => before = piece,
+                Err(error) => {
+                    failed = Some(error);
+                    done.store(true, Ordering::Release);
+                }
             }
         }
         let watched = watcher.join().unwrap_or_else(|_| Err("the watcher of the replicas panicked".into()));
@@ -80,7 +86,7 @@ pub(crate) fn measure(
     });
     let (took, memory) = watched?;
     if during.is_empty() {
-        return Err("the checkpoint was there before any load ran: it is too small to measure".into());
+        return Err("no load ran beside the checkpoint: it is too small to measure".into());
     }
     during.sort_by_key(|piece| piece.p99_us);
     // Back to a small state: the next one that is measured starts as this one did.
@@ -88,48 +94,52 @@ pub(crate) fn measure(
     Ok(Checkpoint { mib, before, during, took, memory })
 }
 
-/// Asks for the checkpoint and looks at the replicas until all have it, on connections of its own.
+/// Looks at the replicas until all have the checkpoint, on connections of its own.
 struct Watch {
     controls: Vec<Control>,
     pids: Vec<Option<u32>>,
-    primary: usize,
 }
 
 impl Watch {
-    fn new(cluster: &Cluster, primary: usize) -> Result<Watch, HostError> {
+    fn new(cluster: &Cluster) -> Result<Watch, HostError> {
         let controls = cluster.hosts().iter().map(|host| host.control(ANSWER)).collect::<Result<_, _>>()?;
         let pids = cluster.hosts().iter().map(migration::host::Host::pid).collect();
-        Ok(Watch { controls, pids, primary })
+        Ok(Watch { controls, pids })
     }
 
-    /// Returns how long it took, and the memory of the process that grew most.
-    fn run(mut self) -> Result<(Duration, Option<(u64, u64)>), String> {
+    /// Waits for the checkpoint of decree `at` or a later one; `begun` is set when the first replica saves it. Returns how
+    /// long that took, and the memory of the process that grew most.
+    fn run(mut self, at: u64, begun: &AtomicBool) -> Result<(Duration, Option<(u64, u64)>), String> {
         let text = |error: HostError| error.to_string();
         let before: Vec<Option<u64>> = self.pids.iter().map(|pid| resident(*pid)).collect();
         let mut most = before.clone();
-        let started = Instant::now();
-        let asked = self.controls[self.primary].ask("checkpoint", ANSWER).map_err(text)?;
-        let at = asked["seq"].as_u64().ok_or("the host does not say where the checkpoint was asked for")?;
+        let end = Instant::now() + PATIENCE;
+        let mut started = None;
         let mut missing: Vec<usize> = (0..self.controls.len()).collect();
         while !missing.is_empty() {
-            if started.elapsed() > PATIENCE {
+            if Instant::now() > end {
                 return Err(format!("{} replicas have no checkpoint of decree {at} yet", missing.len()));
-            }
-            for (most, pid) in most.iter_mut().zip(&self.pids) {
-                *most = (*most).max(resident(*pid));
             }
             let mut left = Vec::new();
             for place in missing {
                 let status = self.controls[place].ask("status", ANSWER).map_err(text)?;
+                if status["isSaving"] == 1 && started.is_none() {
+                    started = Some(Instant::now());
+                    begun.store(true, Ordering::Release);
+                }
                 if !has_checkpoint(&status, at) {
                     left.push(place);
                 }
             }
             missing = left;
+            for (most, pid) in most.iter_mut().zip(&self.pids) {
+                *most = (*most).max(resident(*pid));
+            }
             std::thread::sleep(PAUSE);
         }
+        let took = started.ok_or("nobody was seen saving: the checkpoint is too small to measure")?.elapsed();
         let both = before.iter().zip(&most).filter_map(|(before, most)| Some(((*before)?, (*most)?)));
-        Ok((started.elapsed(), both.max_by_key(|(before, most)| most - before)))
+        Ok((took, both.max_by_key(|(before, most)| most - before)))
     }
 }
 
@@ -170,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_stretches_are_compared_by_their_tail() {
-        let piece = |p99_us| Piece { ops_per_s: 1.0, p50_us: 1, p99_us };
+        let piece = |p99_us| Piece { ops_per_s: 1.0, p50_us: 1, p99_us, max_us: p99_us };
         let during = vec![piece(1), piece(2), piece(9)];
         let checkpoint = Checkpoint { mib: 1, before: piece(1), during, took: Duration::ZERO, memory: None };
         assert_eq!((checkpoint.median().p99_us, checkpoint.worst().p99_us), (2, 9));

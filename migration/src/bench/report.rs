@@ -77,8 +77,14 @@ fn json(result: &Measured) -> Value {
 }
 
 fn checkpoint_json(checkpoint: &Checkpoint) -> Value {
-    let piece =
-        |piece: Piece| json!({"ops_per_s": piece.ops_per_s, "p50_us": piece.p50_us, "p99_us": piece.p99_us});
+    let piece = |piece: Piece| {
+        json!({
+            "ops_per_s": piece.ops_per_s,
+            "p50_us": piece.p50_us,
+            "p99_us": piece.p99_us,
+            "max_us": piece.max_us,
+        })
+    };
     json!({
         "mib": checkpoint.mib,
         "secs": checkpoint.took.as_secs_f64(),
@@ -158,6 +164,7 @@ fn checkpoints(results: &[Measured]) -> comfy_table::Table {
         "p99 before",
         "p99 us",
         "worst p99",
+        "max us",
         "RSS MiB",
         "most",
     ]);
@@ -178,6 +185,7 @@ fn checkpoints(results: &[Measured]) -> comfy_table::Table {
             before.p99_us.to_string(),
             median.p99_us.to_string(),
             checkpoint.worst().p99_us.to_string(),
+            checkpoint.during.iter().map(|piece| piece.max_us).max().unwrap_or(0).to_string(),
             memory(checkpoint.memory.map(|(before, _)| before)),
             memory(checkpoint.memory.map(|(_, most)| most)),
         ]);
