@@ -117,18 +117,38 @@ impl From<HeaderError> for PublishError {
     }
 }
 
+/// Written between two syncs. What the operating system holds back comes at once in the end, and the log of this replica
+/// and of others on the disk waits for it.
+const PORTION: usize = 1024 * 1024;
+
 /// A file in `Temp` that vanishes unless it is published [HARD-381].
 struct Scratch<'a> {
     directory: &'a Directory,
     path: PathBuf,
     file: Arc<dyn DiskFile>,
+    /// Written since the last sync.
+    unsynced: usize,
     published: bool,
 }
 
 impl<'a> Scratch<'a> {
     fn new(directory: &'a Directory) -> io::Result<Scratch<'a>> {
         let (path, file) = directory.new_temp()?;
-        Ok(Scratch { directory, path, file, published: false })
+        Ok(Scratch { directory, path, file, unsynced: 0, published: false })
+    }
+
+    /// Writes, and syncs every [`PORTION`].
+    fn write_at(&mut self, mut offset: u64, bytes: &[u8]) -> io::Result<()> {
+        for part in bytes.chunks(PORTION) {
+            self.file.write_at(offset, part)?;
+            offset += part.len() as u64;
+            self.unsynced += part.len();
+            if self.unsynced >= PORTION {
+                self.file.sync()?;
+                self.unsynced = 0;
+            }
+        }
+        Ok(())
     }
 
     /// Syncs, verifies every block, and gives the file its final name, durably [HARD-45] [HARD-50] [HARD-363]. A file
@@ -260,7 +280,7 @@ impl<'a> CheckpointWriter<'a> {
         if self.layout.has_blocks() {
             self.block.extend_from_slice(&self.sum.value().to_le_bytes());
         }
-        self.scratch.file.write_at(self.offset, &self.block)?;
+        self.scratch.write_at(self.offset, &self.block)?;
         self.offset += self.block.len() as u64;
         self.block.clear();
         self.sum = Checksum::new();
@@ -321,7 +341,7 @@ pub fn copy_checkpoint(
     check_decree(&header, request.decree)?;
     let expected = expected_size(&header, request.size)?;
     header.raise_promised(request.promised);
-    let scratch = Scratch::new(directory)?;
+    let mut scratch = Scratch::new(directory)?;
     let encoded = header.encode()?;
     scratch.file.write_at(0, &encoded)?;
     let mut offset = encoded.len() as u64;
@@ -333,7 +353,7 @@ pub fn copy_checkpoint(
         if count == 0 {
             break;
         }
-        scratch.file.write_at(offset, &buffer[..count])?;
+        scratch.write_at(offset, &buffer[..count])?;
         offset += count as u64;
     }
     let received = source.received;

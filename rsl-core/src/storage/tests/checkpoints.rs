@@ -406,6 +406,45 @@ fn retention_deletes_files() {
     assert_eq!(failures.iter().map(|failure| failure.path.clone()).collect::<Vec<_>>(), [path("3.codex")]);
 }
 
+/// However large a checkpoint is, the disk never has more than a portion of it to write at once when a log waits for it:
+/// saving with blocks, saving a raw body, and copying.
+#[test]
+fn a_large_checkpoint_is_synced_as_it_grows() {
+    const PORTION: usize = 1024 * 1024;
+    let temp = root().join("Temp");
+    let unsynced = |disk: &MemDisk| {
+        let mut most = 0;
+        Disk::sync_dir(disk, &temp).unwrap();
+        let _ = disk.after_power_failure(|_, unsynced| {
+            most = most.max(unsynced);
+            unsynced
+        });
+        most
+    };
+    let state = pattern(3 * FULL);
+    for version in [ProtocolVersion::V2, ProtocolVersion::V6] {
+        let disk = disk();
+        let directory = open(&disk);
+        let new = new_checkpoint(3, vote_of(version, 4, 1), ballot(1));
+        let mut writer = CheckpointWriter::new(&directory, new).unwrap();
+        for piece in state.chunks(1_000_000) {
+            writer.write_all(piece).unwrap();
+            assert!(unsynced(&disk) <= PORTION, "v{version}: {}", unsynced(&disk));
+        }
+    }
+    struct Source<'a, F>(&'a [u8], F);
+    impl<F: FnMut()> Read for Source<'_, F> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            (self.1)();
+            self.0.read(into)
+        }
+    }
+    let (_, bytes) = saved(ProtocolVersion::V6, &state);
+    let disk = disk();
+    let mut source = Source(&bytes, || assert!(unsynced(&disk) <= PORTION, "{}", unsynced(&disk)));
+    copy_checkpoint(&open(&disk), request(0, ballot(1)), &mut source).unwrap();
+}
+
 /// [STOR-7] [HARD-51] [HARD-52] [HARD-343]: four bytes, replaced as a whole; a failure keeps the old number and is reported.
 #[test]
 fn defunct_numbers_are_replaced_as_a_whole() {
