@@ -156,10 +156,10 @@ impl Plan {
         // New members need string ids, which a mixture of version 4 or higher has.
         let reconfigures =
             dice.chance(300) && mixture.is_none_or(|mixture| mixture.version >= ProtocolVersion::V4);
-        let bootstrap = dice.chance(if reconfigures { 500 } else { 50 }) && mixture.is_none();
+        let bootstrap = dice.chance(if reconfigures { 500 } else { 50 })
+            && mixture.is_none_or(|mixture| mixture.version >= ProtocolVersion::V4);
         let joiners = if reconfigures { dice.index(4) } else { 0 };
         let members = initial + joiners;
-        // Replicas without a member list need string ids [PROTO-47].
         let lowest = if reconfigures || bootstrap { ProtocolVersion::V4 } else { ProtocolVersion::V1 };
         let lowest = mixture.map_or(lowest, |mixture| mixture.version);
         let versions = match mixture {
