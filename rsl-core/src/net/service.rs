@@ -201,17 +201,16 @@ impl PacketService {
     }
 
     /// Blocks until a socket is ready, a [`Waker`] is used or `timeout` is over (`None` = no limit). The caller
-    /// derives the timeout from [`deadline`](Self::deadline) and its own timers. Returns whether anything is ready.
+    /// derives the timeout from [`deadline`](Self::deadline) and its own timers.
     ///
     /// # Errors
     /// When the system's poll fails for good.
-    pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+    pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = if self.unfinished { Some(Duration::ZERO) } else { timeout };
         match self.poll.poll(&mut self.ready, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }
-        let ready = self.unfinished || !self.ready.is_empty();
         for event in &self.ready {
             let token = event.token();
             if token == LISTENER {
@@ -228,7 +227,7 @@ impl PacketService {
                 connection.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
             }
         }
-        Ok(ready)
+        Ok(())
     }
 
     /// Reads every ready socket, accepts connections, serves the timers and writes what can be written. Events are

@@ -13,15 +13,13 @@ use super::copier::Sources;
 use super::errands::Errand;
 use super::files::Files;
 use super::mailbox::Note;
-use super::patience::Patience;
 use super::resolver::Resolver;
 use super::shared::Shared;
 use super::transfers::Transfers;
 use super::{PeerHealth, Refused};
 use crate::engine::{
     Answer, AppendSeq, Apply, BootstrapResult, BootstrapToken, Command, ConnectionId, Consensus, Destination,
-    Effect, FetchOutcome, Input, Outbox, Question, Report, Role, SaveOutcome, SaveRequest, Status,
-    StopReason,
+    Effect, FetchOutcome, Input, Outbox, Question, Report, SaveOutcome, SaveRequest, Status, StopReason,
 };
 use crate::format::Record;
 use crate::net::{NetEvent, PacketService};
@@ -59,7 +57,6 @@ pub(super) struct Driver<C> {
     /// Bootstrap calls that wait.
     pub(super) bootstraps: BTreeMap<u64, Sender<Result<(), Refused>>>,
     pub(super) next_bootstrap: u64,
-    pub(super) patience: Patience,
     pub(super) paused: bool,
     /// The application is not asked about messages.
     pub(super) accept_all_messages: bool,
@@ -83,7 +80,7 @@ impl<C: Consensus> Driver<C> {
         let mut events = Vec::new();
         let reason = loop {
             let timeout = self.timeout();
-            if let Err(error) = self.wait(timeout) {
+            if let Err(error) = self.net.wait(timeout) {
                 break StopReason::NetworkFailed(error.to_string());
             }
             if let Some(reason) = self.turn(&mut events) {
@@ -93,24 +90,6 @@ impl<C: Consensus> Driver<C> {
         self.transfers.cancel_all();
         self.end_engine(&reason);
         reason
-    }
-
-    /// Waits; looks for a moment before it sleeps, where that is worth it.
-    fn wait(&mut self, timeout: Option<Duration>) -> std::io::Result<()> {
-        if timeout != Some(Duration::ZERO)
-            && let Some(look) = self.patience.look()
-        {
-            let until = self.shared.clock.now() + look;
-            while self.shared.clock.now() < until {
-                // A system call each: whoever else wants the processor gets it.
-                if self.net.wait(Some(Duration::ZERO))? {
-                    self.patience.found();
-                    return Ok(());
-                }
-            }
-            self.patience.missed();
-        }
-        self.net.wait(timeout).map(drop)
     }
 
     /// How long the loop may sleep; `None` = until it is woken.
@@ -280,11 +259,6 @@ impl<C: Consensus> Driver<C> {
                     Record::Vote(vote) => {
                         rest.votes.push(record.padded_len());
                         self.set_primary(vote.ballot().member);
-                        if self.engine.role() == Role::Primary {
-                            self.patience.proposed(vote.request_count());
-                        } else {
-                            self.patience.none();
-                        }
                     }
                     // The next configuration starts without a primary [PROTO-126].
                     Record::Decision(_) => self.set_primary(MemberId::EMPTY),
@@ -329,10 +303,7 @@ impl<C: Consensus> Driver<C> {
             }
             // All appends of a turn are durable before the rest is done, so `after` needs no look.
             Effect::PersistDefunct { through, after: _ } => rest.defunct = Some(through),
-            Effect::Voted { decree: _, took } => {
-                self.patience.passed();
-                self.shared.counters.voted(took);
-            }
+            Effect::Voted { decree: _, took } => self.shared.counters.voted(took),
             Effect::Report(report) => report_to_operator(&report),
             Effect::Stop(reason) => rest.stop = Some(reason),
         }

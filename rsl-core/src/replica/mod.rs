@@ -43,7 +43,6 @@ mod files;
 mod handle;
 mod health;
 mod mailbox;
-mod patience;
 mod progress;
 mod reads;
 mod rerun;

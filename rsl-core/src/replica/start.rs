@@ -11,7 +11,6 @@ use super::driver::Driver;
 use super::errands::{self, Copies, Crews, Errand};
 use super::executor::{Executor, change_configuration, execute_requests};
 use super::files::{FileSettings, Files, LearnFiles};
-use super::patience::Patience;
 use super::resolver::Resolver;
 use super::shared::Shared;
 use super::threads::{Crew, NativeThreads, Priority};
@@ -283,7 +282,6 @@ fn spawn<C: Consensus + 'static>(
         learn_queries: Default::default(),
         bootstraps: Default::default(),
         next_bootstrap: 0,
-        patience: Patience::default(),
         paused: false,
         accept_all_messages: setup.accept_all_messages,
     };
