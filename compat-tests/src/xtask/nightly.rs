@@ -49,6 +49,7 @@ pub(crate) fn run(fuzz_seconds: u64, only: Option<String>) -> Result<bool> {
     let listed = plans(&mut rsl("upgrade --list"))?;
     super::upgrades::all(&mut steps, &program, &listed);
     steps.run("upgrade: soak", || steps::command(&mut rsl("upgrade soak --seconds 600 --json")));
+    steps.run("get .NET", || steps::command(&mut Command::new(root().join(managed::GET_DOTNET))));
     windows::add_steps(&mut steps, true);
     steps.run("long tests", || {
         steps::test_command(cargo().args([
@@ -70,7 +71,6 @@ pub(crate) fn run(fuzz_seconds: u64, only: Option<String>) -> Result<bool> {
     for target in fuzz_targets()? {
         steps.run(&format!("fuzz {target}"), || fuzz(&target, fuzz_seconds));
     }
-    steps.run("get .NET", || steps::command(&mut Command::new(root().join(managed::GET_DOTNET))));
     steps.run("managed bindings, everywhere", || Ok(Outcome::check(dotnet::run(dotnet::Args::thorough())?)));
     arm::add_steps(&mut steps);
     steps.run("package of the managed bindings", || Ok(Outcome::check(nuget::run()?)));
