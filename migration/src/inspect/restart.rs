@@ -55,7 +55,8 @@ impl Restart {
             Members::NotPassed => None,
         };
         let settings = RestoreSettings {
-            // Only what a new configuration starts with depends on these two.
+            // Only what a new configuration starts with depends on these two, and whether promises in logs older than a
+            // copied checkpoint count: here they do not.
             member: MemberId::EMPTY,
             version: ProtocolVersion::V6,
             initial_members,

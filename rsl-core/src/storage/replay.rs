@@ -28,6 +28,8 @@ pub(super) struct Loaded {
     /// The highest ballot its header carries.
     pub(super) promised: Ballot,
     pub(super) next_vote: Vote,
+    /// Another replica has saved it: what was promised before this replica had come as far may be in older logs only.
+    copied: bool,
 }
 
 /// A log file that was read.
@@ -78,6 +80,8 @@ pub(super) struct Replay<'a> {
     pub(super) relearn: Option<Position>,
     pub(super) notes: Vec<Note>,
     pub(super) saving_refused: bool,
+    /// Logs that are not replayed, and may be deleted, hold a promise that nothing else says.
+    pub(super) promised_below: bool,
     /// Checkpoints saved while replaying.
     pub(super) saved: Vec<CheckpointInfo>,
     /// Checkpoints that could not be used, each with the promise in its header if only its state could not be loaded.
@@ -133,6 +137,7 @@ impl<'a> Replay<'a> {
             relearn: known.relearn,
             notes: listing.foreign.iter().cloned().map(Note::ForeignName).collect(),
             saving_refused: false,
+            promised_below: false,
             saved: Vec::new(),
             unusable: Vec::new(),
             last_vote: None,
@@ -246,6 +251,8 @@ impl<'a> Replay<'a> {
             version: header.version,
             promised: header.promised,
             next_vote: header.next_vote.clone(),
+            // A tool does not know whose directory it looks at.
+            copied: header.member != self.settings.member && self.settings.member != MemberId::EMPTY,
         });
     }
 
@@ -256,13 +263,16 @@ impl<'a> Replay<'a> {
     ) -> Result<(), RestoreError> {
         let listing = self.listing;
         let next = self.executed.next();
-        // Logs below the selected one are not read [STOR-63]. Without a checkpoint all are: even with `1.log` there,
+        // Logs below the selected one are not replayed [STOR-63]. Without a checkpoint all are: even with `1.log` there,
         // `0.log` may hold a promise that nothing else says [HARD-39].
         let first = match &self.checkpoint {
             Some(_) => listing.logs.iter().rposition(|&log| log <= next).unwrap_or(listing.logs.len()),
             None => 0,
         };
-        let selected = &listing.logs[first..];
+        let (earlier, selected) = listing.logs.split_at(first);
+        if self.checkpoint.as_ref().is_some_and(|loaded| loaded.copied) {
+            self.read_promises(earlier, false)?;
+        }
         for (at, &name) in selected.iter().enumerate() {
             if self.is_done() {
                 break;
@@ -272,7 +282,7 @@ impl<'a> Replay<'a> {
             self.read_log(name, is_last, target, save_to)?;
         }
         if self.checkpoint.is_some() && self.logs.iter().all(|log| log.end.offset == 0) {
-            self.read_promises(&listing.logs[..first])?;
+            self.read_promises(earlier, true)?;
         }
         if !self.behind_gap.is_empty() {
             let name = |log: &Decree| self.path.join(FileName::Log(*log).to_string());
@@ -513,7 +523,7 @@ impl<'a> Replay<'a> {
             }
         }
         let info = writer.finish()?;
-        Ok(Some(Loaded { info, version, promised, next_vote }))
+        Ok(Some(Loaded { info, version, promised, next_vote, copied: false }))
     }
 
     /// A checkpoint that is ahead of every log brings the accepted vote with it.

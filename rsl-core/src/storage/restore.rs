@@ -228,10 +228,11 @@ fn cut_tail(directory: &Directory, log: &mut ScannedLog) -> Result<(), RestoreEr
     Ok(())
 }
 
-/// Notes what unusable records prove before they go, and takes logs behind a gap out of the way [HARD-374], and those
+/// Notes what unusable records prove before they go, and what only logs that are not needed any more say; and takes logs behind a gap out of the way [HARD-374], and those
 /// that only repeat others: what follows must not be appended behind old votes.
 fn set_aside(directory: &Directory, replay: &mut Replay<'_>) -> Result<(), RestoreError> {
-    if replay.behind_gap.is_empty() && replay.repeating.is_empty() && !replay.beyond_torn {
+    let nothing = replay.behind_gap.is_empty() && replay.repeating.is_empty();
+    if nothing && !replay.beyond_torn && !replay.promised_below {
         return Ok(());
     }
     let failed = |error| RestoreError::new(directory.path(), error);

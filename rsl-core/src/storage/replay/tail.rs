@@ -94,9 +94,11 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Behind a first checkpoint a legacy restart leaves a log without records, and reads the one before it never again.
-    /// What was promised there counts; nothing else is made of it [HARD-371] [STOR-63].
-    pub(super) fn read_promises(&mut self, logs: &[Decree]) -> Result<(), RestoreError> {
+    /// What was promised in logs that are not replayed counts, whatever its decree [HARD-368]; nothing else is made of them
+    /// [STOR-63]. Either of all, or of the newest that has a record: behind a first checkpoint a legacy restart leaves a
+    /// log without records, and reads the one before it never again [HARD-371].
+    pub(super) fn read_promises(&mut self, logs: &[Decree], newest_only: bool) -> Result<(), RestoreError> {
+        let known = self.promised;
         for &name in logs.iter().rev() {
             let path = self.path.join(FileName::Log(name).to_string());
             let failed = |error| RestoreError::new(&path, RestoreReason::Io(error));
@@ -110,10 +112,11 @@ impl Replay<'_> {
             };
             let mut scanner = LogScanner::new(&*file).map_err(failed)?;
             scanner.records_from(0, promises).map_err(failed)?;
-            if found {
+            if found && newest_only {
                 break;
             }
         }
+        self.promised_below |= self.promised > known;
         Ok(())
     }
 

@@ -157,6 +157,29 @@ fn an_empty_log_hides_no_promise() {
     assert_eq!(promised(&disk), ballot(3));
 }
 
+/// [HARD-368] [PROTO-14]: a checkpoint that was copied for the application is ahead of the log; a Prepare logged after that,
+/// for an earlier decree, counts also when the logs have gone on behind the checkpoint, and when its log is deleted later.
+#[test]
+fn a_promise_before_a_copied_checkpoint_counts() {
+    let start_with = |saver: &str| {
+        let disk = disk();
+        let new = NewCheckpoint {
+            member: member(saver),
+            ..new_checkpoint(22, vote_of(ProtocolVersion::V4, 23, 1), ballot(1))
+        };
+        save(&open(&disk), new, b"state").unwrap();
+        let votes: Vec<_> = (14..=19).map(|decree| vote(decree, 1)).collect();
+        put_log(&disk, 14, &[&votes[..], &[prepare(20, 7), vote(20, 1), vote(21, 1), vote(22, 1)]].concat());
+        put_log(&disk, 23, &[vote(23, 1)]);
+        let first = promised(&disk);
+        disk.remove(&log_name(14)).unwrap();
+        (first, promised(&disk))
+    };
+    assert_eq!(start_with("2"), (ballot(7), ballot(7)));
+    // What this replica saves says what it had promised: older logs are not read [STOR-63].
+    assert_eq!(start_with("1"), (ballot(1), ballot(1)));
+}
+
 /// A directory whose logs have a gap from 3 to 9 that checkpoint 9 jumped over.
 fn with_gap() -> MemDisk {
     let disk = disk();
