@@ -8,6 +8,7 @@ pub mod host_state;
 pub mod managed;
 pub mod native;
 pub mod probes;
+pub mod sample;
 pub mod synthetic;
 pub mod windows;
 pub mod xtask;

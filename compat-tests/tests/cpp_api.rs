@@ -3,10 +3,9 @@
 
 #![cfg(unix)]
 
-use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::{OnceLock, mpsc};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rsl_core::format::CheckpointHeader;
@@ -16,6 +15,7 @@ use rsl_core::types::{Decree, ProtocolVersion};
 use compat_tests::native::{
     Build, Language, build_programs, debug_library, root, run, scratch, target, test_program,
 };
+use compat_tests::sample::Sample;
 
 fn source(name: &str) -> PathBuf {
     root().join("compat-tests/cpp/tests").join(name)
@@ -354,106 +354,58 @@ fn scenarios(names: &[&str]) {
     }
 }
 
-/// How long a line of a sample may take: an election with the library's defaults takes 10 s.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A sample with its standard input and output.
-struct Sample {
-    child: std::process::Child,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Sample {
-    fn start(program: &Path, words: &[&str], directory: &Path) -> Sample {
-        let mut command = test_program(program);
-        command.args(words).current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let (sender, lines) = mpsc::channel();
-        let output = std::io::BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
-        });
-        Sample { child, lines }
-    }
-
-    fn say(&mut self, line: &str) {
-        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
-    }
-
-    /// The next line that begins so.
-    fn expect(&mut self, begin: &str) -> String {
-        loop {
-            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{begin}: {error}"));
-            if line.starts_with(begin) {
-                return line;
-            }
-        }
-    }
-
-    /// Closes its input; it ends by itself with code 0.
-    fn end(mut self) {
-        drop(self.child.stdin.take());
-        while self.lines.recv_timeout(PATIENCE).is_ok() {}
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
-    }
-}
-
-impl Drop for Sample {
-    fn drop(&mut self) {
-        // It has ended already, unless the test failed.
-        let _ = self.child.kill();
-    }
-}
-
 /// [CABI-46] The samples do what their first lines say: key-value store and counters with a restart, a set that is bootstrapped and
 /// changed.
 #[test]
 fn samples_work() {
     build_programs(false).unwrap();
     let (bin, dir) = (target().join("cpp"), tempfile::tempdir().unwrap());
+    let start = |program: &str, words: &[&str]| {
+        Sample::start(test_program(&bin.join(program)).args(words).current_dir(dir.path())).unwrap()
+    };
     let port = free_port();
-    let mut store = Sample::start(&bin.join("keyvalue"), &["data", &port], dir.path());
-    store.expect("primary: 1");
+    let mut store = start("keyvalue", &["data", &port]);
+    store.expect("primary: 1").unwrap();
     for (line, answer) in
         [("set a 1", "ok, decree "), ("set b 2", "ok, "), ("get a", "1"), ("get c", "no such key")]
     {
-        store.say(line);
-        store.expect(answer);
+        store.say(line).unwrap();
+        store.expect(answer).unwrap();
     }
-    store.say("checkpoint");
-    store.expect("ok, decree ");
-    store.expect("saved data/1/");
-    store.end();
-    let mut store = Sample::start(&bin.join("keyvalue"), &["data", &port], dir.path());
-    store.expect("primary: 1");
-    store.say("get b");
-    store.expect("2");
-    store.end();
+    store.say("checkpoint").unwrap();
+    store.expect("ok, decree ").unwrap();
+    store.expect("saved data/1/").unwrap();
+    store.end().unwrap();
+    let mut store = start("keyvalue", &["data", &port]);
+    store.expect("primary: 1").unwrap();
+    store.say("get b").unwrap();
+    store.expect("2").unwrap();
+    store.end().unwrap();
 
-    let mut counter = Sample::start(&bin.join("counter_c"), &["counter", &free_port()], dir.path());
-    counter.expect("primary: 1");
-    counter.say("5 7");
-    counter.expect("5");
-    counter.expect("12");
-    counter.end();
+    let mut counter = start("counter_c", &["counter", &free_port()]);
+    counter.expect("primary: 1").unwrap();
+    counter.say("5 7").unwrap();
+    counter.expect("5").unwrap();
+    counter.expect("12").unwrap();
+    counter.end().unwrap();
 
-    let start = |number: &str| Sample::start(&bin.join("reconfigure"), &[number], dir.path());
-    let (mut first, second, third, fourth) = (start("1"), start("2"), start("3"), start("4"));
+    let member = |number: &str| start("reconfigure", &[number]);
+    let (mut first, second, third, fourth) = (member("1"), member("2"), member("3"), member("4"));
     std::thread::sleep(Duration::from_secs(1));
-    first.say("bootstrap");
-    first.expect("bootstrap: 0");
+    first.say("bootstrap").unwrap();
+    first.expect("bootstrap: 0").unwrap();
     let mut members = [first, second, third, fourth];
     // Whoever is primary takes the change; the others refuse it.
     let replaced = (0..60).any(|_| {
         std::thread::sleep(Duration::from_millis(500));
         members[..3].iter_mut().any(|member| {
-            member.say("replace 3 4");
-            member.expect("replace: ") == "replace: 0"
+            member.say("replace 3 4").unwrap();
+            member.expect("replace: ").unwrap() == "replace: 0"
         })
     });
     assert!(replaced, "no primary");
-    members[0].expect("the set has changed");
-    members[0].say("show");
-    members[0].expect("configuration 2: 1 2 4");
-    members.into_iter().for_each(Sample::end);
+    members[0].expect("the set has changed").unwrap();
+    members[0].say("show").unwrap();
+    members[0].expect("configuration 2: 1 2 4").unwrap();
+    members.into_iter().for_each(|member| member.end().unwrap());
 }

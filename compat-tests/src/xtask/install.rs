@@ -8,9 +8,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 use super::contents;
-use super::sample::Sample;
 use super::steps::{self, Outcome, Steps};
 use crate::native;
+use crate::sample::Sample;
 
 /// The programs that are built from the installed samples.
 pub(crate) const SAMPLES: [&str; 4] = ["counter", "keyvalue", "reconfigure", "counter_c"];

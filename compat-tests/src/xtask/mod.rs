@@ -17,7 +17,6 @@ mod mutants;
 mod nightly;
 mod nuget;
 mod readme;
-mod sample;
 mod sanitize;
 mod scenarios;
 mod shipped;

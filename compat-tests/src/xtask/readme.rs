@@ -8,10 +8,10 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::sample::{Sample, counters_agree};
 use super::sources::root;
 use super::steps::{Outcome, Steps};
 use crate::native;
+use crate::sample::{Sample, counters_agree};
 
 /// What the services leave at the top of the repository.
 const LEFT_BEHIND: &[&str] = &["counter", "counter-data", "counter-logs"];

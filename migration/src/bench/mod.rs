@@ -182,6 +182,7 @@ impl Bench {
         // The log length of production use: 100 MB, not the 1 MB of the tests. A checkpoint comes with a full log, and should
         // come soon where it is to be measured.
         let log_mb = if args.checkpoint_mb.is_some() { "16" } else { "100" };
+        let global_accept = if args.ask_accept { "0" } else { "1" };
         let settings = |(member, lease): (&Member, &ports::PortLease)| {
             let own = dir.join(format!("r{}", member.id));
             std::fs::create_dir_all(&own).map_err(|error| format!("{}: {error}", own.display()))?;
@@ -192,14 +193,9 @@ impl Bench {
                 members: members.clone(),
                 control_port: lease.first(),
                 log_dir: dir.to_owned(),
-                extra: [
-                    ["--maxLogLenMB", log_mb],
-                    ["--useGlobalAcceptMessagesFlag", if args.ask_accept { "0" } else { "1" }],
-                ]
-                .concat()
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
+                extra: ["--maxLogLenMB", log_mb, "--useGlobalAcceptMessagesFlag", global_accept]
+                    .map(str::to_owned)
+                    .to_vec(),
             })
         };
         let all = members.iter().zip(&leases[count..]).map(settings).collect::<Result<Vec<_>, String>>()?;
@@ -253,7 +249,7 @@ impl Bench {
         };
         // Reading the counters resets them.
         self.stats()?;
-        let answer = self.replicate(&setting, count, seconds)?;
+        let answer = replicate(&mut self.cluster, self.primary, &setting, count, seconds)?;
         let mut others = self.stats()?;
         let primary = others.remove(self.primary);
         Sample::read(&answer, &primary, &others)
@@ -262,27 +258,14 @@ impl Bench {
 
     /// Requests per second, found with `count` requests.
     fn speed(&mut self, setting: &Setting, count: u64, seconds: u64) -> Result<u64, String> {
-        let answer = self.replicate(setting, count, seconds)?;
+        let answer = replicate(&mut self.cluster, self.primary, setting, count, seconds)?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of requests")]
         Ok(answer["ops"].as_f64().unwrap_or(0.0).max(1.0) as u64)
     }
 
     /// The counters of all replicas.
     fn stats(&mut self) -> Result<Vec<serde_json::Value>, String> {
-        (0..self.cluster.len()).map(|place| self.ask(place, "stats", READY)).collect()
-    }
-
-    fn replicate(
-        &mut self,
-        setting: &Setting,
-        count: u64,
-        seconds: u64,
-    ) -> Result<serde_json::Value, String> {
-        replicate(&mut self.cluster, self.primary, setting, count, seconds)
-    }
-
-    fn ask(&mut self, place: usize, command: &str, limit: Duration) -> Result<serde_json::Value, String> {
-        ask(&mut self.cluster, place, command, limit)
+        (0..self.cluster.len()).map(|place| ask(&mut self.cluster, place, "stats", READY)).collect()
     }
 }
 

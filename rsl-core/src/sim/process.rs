@@ -132,7 +132,7 @@ impl Start<'_> {
             Some(found) => Ok(found),
             None => self.attempt(&mut restore_ours, checker)?,
         };
-        let Found { directory, restored, app, executed } = found.map_err(|error| failed(&error))?;
+        let Found { directory, restored, app, executed } = found.map_err(|refusal| failed(&refusal.text))?;
         if self.disk.is_off() {
             return Err(NoStart::Disk);
         }
@@ -172,11 +172,11 @@ impl Start<'_> {
         &self,
         restore: RestoreFn<'_>,
         checker: &mut Checker,
-    ) -> Result<Result<Found, String>, Violation> {
+    ) -> Result<Result<Found, Refusal>, Violation> {
         let disk: Arc<SimDisk> = Arc::new(self.disk.clone());
         let directory = match Directory::open(disk, Path::new(DIRECTORY)) {
             Ok(directory) => directory,
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(error) => return Ok(Err(Refusal { text: error.to_string(), died: false })),
         };
         let settings = RestoreSettings {
             member: member(self.node),
@@ -205,8 +205,8 @@ impl Start<'_> {
                 self.check(&restored, executed, checker)?;
                 Ok(Ok(Found { directory, restored, app, executed }))
             }
-            Ok(_) => Ok(Err("the power is off".to_owned())),
-            Err(error) => Ok(Err(error)),
+            Ok(_) => Ok(Err(Refusal { text: "the power is off".to_owned(), died: false })),
+            Err(refusal) => Ok(Err(refusal)),
         }
     }
 
@@ -225,10 +225,10 @@ impl Start<'_> {
         self.disk.put_back(before);
         match outcome {
             Ok(Err(_)) if self.disk.cut_remains() => checker.repaired += 1,
-            Ok(Err(why)) if why.contains("HARD-") => checker.forgotten += 1,
+            Ok(Err(Refusal { died: true, .. })) => checker.forgotten += 1,
             Err(Violation { rule: "PROTO-14" | "PROTO-26", .. }) => checker.forgotten += 1,
-            Ok(Err(why)) if !self.faulty => {
-                return Err(Violation::new("HARD-375", format!("node {} does not start: {why}", self.node)));
+            Ok(Err(Refusal { text, .. })) if !self.faulty => {
+                return Err(Violation::new("HARD-375", format!("node {} does not start: {text}", self.node)));
             }
             Ok(_) => {}
             Err(violation) => return Err(violation),
@@ -250,24 +250,34 @@ impl Start<'_> {
     }
 }
 
-/// A way to restart; the error in words.
+/// A restart that ends without a replica.
+struct Refusal {
+    text: String,
+    /// An assertion of the old library failed, as a HARD clause tells.
+    died: bool,
+}
+
+/// A way to restart.
 type RestoreFn<'a> =
-    &'a mut dyn FnMut(&Directory, &RestoreSettings, &mut dyn RestoreTarget) -> Result<Restored, String>;
+    &'a mut dyn FnMut(&Directory, &RestoreSettings, &mut dyn RestoreTarget) -> Result<Restored, Refusal>;
 
 fn restore_ours(
     directory: &Directory,
     settings: &RestoreSettings,
     target: &mut dyn RestoreTarget,
-) -> Result<Restored, String> {
-    restore(directory, settings, target).map_err(|error| error.to_string())
+) -> Result<Restored, Refusal> {
+    restore(directory, settings, target).map_err(|error| Refusal { text: error.to_string(), died: false })
 }
 
 fn restore_as_legacy(
     directory: &Directory,
     settings: &RestoreSettings,
     target: &mut dyn RestoreTarget,
-) -> Result<Restored, String> {
-    legacy_model::restore(directory, settings, target).map_err(|no_start| format!("{no_start:?}"))
+) -> Result<Restored, Refusal> {
+    legacy_model::restore(directory, settings, target).map_err(|no_start| match no_start {
+        legacy_model::NoStart::Failed(error) => Refusal { text: error.to_string(), died: false },
+        legacy_model::NoStart::Died(text) => Refusal { text, died: true },
+    })
 }
 
 /// What a restart has found.

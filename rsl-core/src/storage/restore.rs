@@ -228,8 +228,8 @@ fn cut_tail(directory: &Directory, log: &mut ScannedLog) -> Result<(), RestoreEr
     Ok(())
 }
 
-/// Notes what unusable records prove before they go, and what only logs that are not needed any more say; and takes logs behind a gap out of the way [HARD-374], and those
-/// that only repeat others: what follows must not be appended behind old votes.
+/// Notes what unusable records prove before they go, and what only logs say that are not needed any more. Takes logs behind
+/// a gap out of the way [HARD-374], and those that only repeat others: what follows must not be appended behind old votes.
 fn set_aside(directory: &Directory, replay: &mut Replay<'_>) -> Result<(), RestoreError> {
     let nothing = replay.behind_gap.is_empty() && replay.repeating.is_empty();
     if nothing && !replay.beyond_torn && !replay.promised_below {

@@ -11,7 +11,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running sample; killed when it is dropped.
-pub(crate) struct Sample {
+#[derive(Debug)]
+pub struct Sample {
     name: String,
     child: Child,
     lines: mpsc::Receiver<String>,
@@ -19,7 +20,10 @@ pub(crate) struct Sample {
 
 impl Sample {
     /// Starts it.
-    pub(crate) fn start(command: &mut Command) -> Result<Sample> {
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(command: &mut Command) -> Result<Sample> {
         let name = format!("{command:?}");
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = piped.spawn().with_context(|| name.clone())?;
@@ -32,31 +36,38 @@ impl Sample {
     }
 
     /// Types a line.
-    pub(crate) fn say(&mut self, line: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// When it has closed its input.
+    pub fn say(&mut self, line: &str) -> Result<()> {
         Ok(writeln!(self.child.stdin.as_mut().context("stdin is piped")?, "{line}")?)
     }
 
     /// Waits for a line that begins so.
-    pub(crate) fn expect(&mut self, begin: &str) -> Result<()> {
-        ensure!(self.prints(PATIENCE, |line| line.starts_with(begin)), "{}: no line {begin:?}", self.name);
-        Ok(())
+    ///
+    /// # Errors
+    /// When none comes.
+    pub fn expect(&mut self, begin: &str) -> Result<String> {
+        let line = self.line(PATIENCE, |line| line.starts_with(begin));
+        line.with_context(|| format!("{}: no line {begin:?}", self.name))
     }
 
-    /// Whether a line as wanted comes in time; the lines before it are forgotten.
-    fn prints(&mut self, patience: Duration, wanted: impl Fn(&str) -> bool) -> bool {
+    /// The next line as wanted, if it comes in time; the lines before it are forgotten.
+    fn line(&mut self, patience: Duration, wanted: impl Fn(&str) -> bool) -> Option<String> {
         let end = Instant::now() + patience;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) if wanted(&line) => return true,
-                Ok(_) => {}
-                Err(_) => return false,
+            let line = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())).ok()?;
+            if wanted(&line) {
+                return Some(line);
             }
         }
     }
 
     /// Closes its input; it ends by itself with code 0.
-    pub(crate) fn end(mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When it ends in another way.
+    pub fn end(mut self) -> Result<()> {
         drop(self.child.stdin.take());
         while self.lines.recv_timeout(PATIENCE).is_ok() {}
         let status = self.child.wait()?;
@@ -74,12 +85,17 @@ impl Drop for Sample {
 }
 
 /// Three counters of one set: the primary is asked to add 5 and 7, all of them come to 12, all end with code 0.
-pub(crate) fn counters_agree(mut counters: Vec<Sample>) -> Result<()> {
+///
+/// # Errors
+/// When not.
+pub fn counters_agree(mut counters: Vec<Sample>) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     let is_primary = |line: &str| matches!(line, "primary" | "primary: true" | "primary: 1");
     let moment = Duration::from_millis(50);
     let primary = loop {
-        if let Some(place) = counters.iter_mut().position(|counter| counter.prints(moment, is_primary)) {
+        if let Some(place) =
+            counters.iter_mut().position(|counter| counter.line(moment, is_primary).is_some())
+        {
             break place;
         }
         if Instant::now() > end {
@@ -92,7 +108,7 @@ pub(crate) fn counters_agree(mut counters: Vec<Sample>) -> Result<()> {
         // `decree 3: 12`, or `3: 12 (asked here)`.
         let is_sum =
             |line: &str| line.split_once(": ").is_some_and(|(_, sum)| sum.split(' ').next() == Some("12"));
-        ensure!(counter.prints(PATIENCE, is_sum), "{}: does not come to 12", counter.name);
+        ensure!(counter.line(PATIENCE, is_sum).is_some(), "{}: does not come to 12", counter.name);
     }
     counters.into_iter().try_for_each(Sample::end)
 }
